@@ -1,0 +1,5 @@
+CREATE TABLE pages (
+  url TEXT PRIMARY KEY,
+  title TEXT NOT NULL,
+  text TEXT NOT NULL
+);

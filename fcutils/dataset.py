@@ -1,0 +1,253 @@
+"""Rows: conversations in JSONL files. Build them from the universe, read and check them, describe them, split them,
+export them.
+
+A row is OpenAI's `messages` and `tools` (assistant messages may carry a `thought`), and `meta`: where it comes from.
+This file does not know other people's layouts (`convert.py`), nor how conversations are written (`universe/`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from statistics import mean, median
+from typing import Any, Literal
+
+from fcutils.messages import Conversation, Message, MessageError, dumps
+
+Style = Literal["tool_calls", "function_call"]
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """What is wrong with one row: file, line, and why."""
+
+    path: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.reason}"
+
+
+class RowError(ValueError):
+    """Rows that cannot be used; holds every fault."""
+
+    def __init__(self, faults: Sequence[RowFault]) -> None:
+        self.faults = list(faults)
+        more = f"\n... and {len(faults) - 10} more" if len(faults) > 10 else ""
+        super().__init__("\n".join(map(str, faults[:10])) + more)
+
+
+def read_rows(path: str | Path, *, check: bool = True) -> list[Conversation]:
+    """Every row of a JSONL file. A line that is not a row, or a call that does not fit its tool, is an error that
+    names the line.
+    """
+    rows, faults = [], []
+    for line, found in _lines(Path(path)):
+        if isinstance(found, RowFault):
+            faults.append(found)
+            continue
+        faults += [RowFault(str(path), line, reason) for reason in row_faults(found)] if check else []
+        rows.append(found)
+    if faults:
+        raise RowError(faults)
+    return rows
+
+
+def check_file(path: str | Path) -> list[RowFault]:
+    """Everything that is wrong in a file of rows."""
+    try:
+        read_rows(path)
+    except RowError as error:
+        return error.faults
+    return []
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Conversation | RowFault]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, Conversation.from_dict(json.loads(line))
+            except json.JSONDecodeError as error:
+                yield number, RowFault(str(path), number, f"not a JSON object (cut off?): {error}")
+            except (MessageError, AttributeError, TypeError) as error:
+                yield number, RowFault(str(path), number, str(error))
+
+
+def row_faults(row: Conversation) -> Iterator[str]:
+    """What is wrong inside one row: calls that no tool takes, arguments that do not fit, results that answer nothing."""
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in row.tools}
+    if len(schemas) < len(row.tools):
+        yield "two tools have the same name"
+    if not row.messages:
+        yield "no messages"
+    waiting = 0
+    for number, message in enumerate(row.messages):
+        if message.role == "tool":
+            waiting -= 1
+            if waiting < 0:
+                yield f"message {number}: a result without a call before it"
+            continue
+        if waiting:
+            yield f"message {number}: {waiting} call(s) before it have no result"
+        waiting = len(message.calls)
+        for call in message.calls:
+            if call.name not in schemas:
+                yield f"message {number}: no tool named {call.name!r} on offer"
+            else:
+                yield from (
+                    f"message {number}: {call.name}: {why}" for why in argument_faults(call.arguments, schemas[call.name])
+                )
+
+
+def argument_faults(arguments: Any, schema: Any) -> list[str]:
+    """Why these arguments do not fit this schema; keys that it does not name are faults, too."""
+    from jsonschema import Draft202012Validator
+
+    found = [_why(error) for error in Draft202012Validator(schema).iter_errors(dict(arguments))]
+    unknown = sorted(set(arguments) - set(schema.get("properties", {})))
+    return found + [f"unknown argument {name!r}" for name in unknown]
+
+
+def _why(error: Any) -> str:
+    where = ".".join(map(str, error.absolute_path))
+    text = error.message if len(error.message) < 120 else error.message[:117] + "..."
+    return f"{where}: {text}" if where else text
+
+
+def write_rows(rows: Iterable[Conversation], path: str | Path, style: Style = "tool_calls") -> int:
+    """Write rows, a line each; gives back how many. The older `function_call` form leaves out rows with parallel
+    calls: it cannot say them.
+    """
+    count = 0
+    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            if style == "function_call" and any(len(message.calls) > 1 for message in row.messages):
+                continue
+            file.write(dumps(row.to_dict(style)) + "\n")
+            count += 1
+    return count
+
+
+def split(rows: Sequence[Conversation], shares: Sequence[float], seed: int = 0) -> list[list[Conversation]]:
+    """Rows in shuffled parts of these shares. For an honest test of unseen tools, split by tools instead: see `universe`."""
+    if any(share < 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+        raise ValueError(f"shares must be positive and sum to 1, not {list(shares)}")
+    order = list(rows)
+    Random(seed).shuffle(order)
+    cuts = [round(sum(shares[:i]) * len(order)) for i in range(len(shares) + 1)]
+    return [order[a:b] for a, b in pairwise(cuts)]
+
+
+def describe(rows: Sequence[Conversation]) -> dict[str, Any]:
+    """Counts and sizes, for a dataset card or a first look."""
+    if not rows:
+        raise ValueError("no rows to describe")
+    calls = [sum(len(message.calls) for message in row.messages) for row in rows]
+    lengths = [sum(len(message.content) for message in row.messages) for row in rows]
+    tools = [len(row.tools) for row in rows]
+    kinds = Counter(kind for row in rows for kind in row.meta.get("kinds", ()))
+    return {
+        "rows": len(rows),
+        "messages": sum(len(row.messages) for row in rows),
+        "calls": sum(calls),
+        "calls_a_row": round(mean(calls), 2),
+        "tools_a_row": {"mean": round(mean(tools), 2), "min": min(tools), "max": max(tools)},
+        "characters_a_row": {"median": median(lengths), "max": max(lengths)},
+        "distinct_tools": len({tool["function"]["name"] for row in rows for tool in row.tools}),
+        "kinds": dict(sorted(kinds.items())),
+    }
+
+
+def with_ids(row: Conversation) -> Conversation:
+    """The row with an id for every call, and each result naming the call that it answers."""
+    messages: list[Message] = []
+    number, waiting = 0, []
+    for message in row.messages:
+        if message.calls:
+            calls = []
+            for call in message.calls:
+                calls.append(replace(call, id=f"call_{number}"))
+                number += 1
+            waiting = [call.id for call in calls]
+            message = replace(message, calls=tuple(calls))
+        elif message.role == "tool" and waiting:
+            message = replace(message, call_id=waiting.pop(0))
+        messages.append(message)
+    return replace(row, messages=tuple(messages))
+
+
+def export_openai(rows: Iterable[Conversation], path: str | Path) -> int:
+    """OpenAI's fine-tuning JSONL: `messages` and `tools` alone; dots in names, which it refuses, become underscores.
+
+    Every row is checked against the documented rules before anything is written.
+    """
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        line = _without_dots(with_ids(row)).to_dict()
+        line.pop("meta", None)
+        for message in line["messages"]:
+            message.pop("thought", None)
+        faults = list(openai_faults(line))
+        if faults:
+            raise RowError([RowFault(str(path), number, fault) for fault in faults])
+        lines.append(dumps(line))
+    if len(lines) < OPENAI_LEAST:
+        raise RowError([RowFault(str(path), 0, f"{len(lines)} examples; OpenAI asks for {OPENAI_LEAST} at least")])
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)
+
+
+def _without_dots(row: Conversation) -> Conversation:
+    tools = tuple({**tool, "function": {**tool["function"], "name": _undotted(tool["function"]["name"])}} for tool in row.tools)
+    messages = tuple(
+        replace(
+            message,
+            calls=tuple(replace(call, name=_undotted(call.name)) for call in message.calls),
+            name=message.name and _undotted(message.name),
+        )
+        for message in row.messages
+    )
+    return replace(row, tools=tools, messages=messages)
+
+
+def _undotted(name: str) -> str:
+    return name.replace(".", "_")
+
+
+OPENAI_LEAST = 10
+
+
+def openai_faults(line: dict[str, Any]) -> Iterator[str]:
+    """Where an example breaks the rules that OpenAI documents for fine-tuning on chats with tools."""
+    messages = line.get("messages", [])
+    if not messages or messages[-1]["role"] != "assistant":
+        yield "the last message must be the assistant's"
+    for tool in line.get("tools", []):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tool["function"]["name"]):
+            yield f"the name {tool['function']['name']!r} is not allowed: letters, digits, _ and -, 64 at most"
+    asked: list[str] = []
+    for number, message in enumerate(messages):
+        if message["role"] not in ("system", "user", "assistant", "tool"):
+            yield f"message {number}: unknown role {message['role']!r}"
+        if message["role"] == "tool":
+            if message.get("tool_call_id") not in asked:
+                yield f"message {number}: answers no call"
+            else:
+                asked.remove(message["tool_call_id"])
+        elif asked:
+            yield f"message {number}: calls before it are not answered"
+            asked = []
+        if message["role"] == "assistant":
+            asked = [call["id"] for call in message.get("tool_calls", [])]
+            if not message.get("content") and not asked:
+                yield f"message {number}: neither text nor calls"

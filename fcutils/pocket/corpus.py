@@ -1,0 +1,158 @@
+"""What a pocket model reads: conversations of the universe, written in many formats, as ids with a weight for every token.
+
+`pocket-hermes` sees `hermes`, `openhermes`, and formats that are made up on the spot and described in the prompt, so
+that it follows the format
+it is shown. One family of formats (square brackets around `{"tool": …, "input": …}`) is never shown in training: it is
+the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from fcutils.dialects import Dialect, Encoded, Piece, encode, get
+from fcutils.dialects.base import call_pieces, learnt, tool_lines
+from fcutils.dialects.hermes import ChatML
+from fcutils.messages import Conversation, Message, dumps
+from fcutils.universe import Corner, Recipe
+from fcutils.universe.writer import conversation
+
+FORMATS = {"hermes": 0.5, "openhermes": 0.25, "shown": 0.25}
+WEIGHTS = {"text": 1.0, "structure": 1.0, "name": 3.0, "value": 4.0}
+PROMPT_WEIGHT = 0.15  # of one prompt token; only every PROMPT_EVERY-th is looked at, at so much more weight
+PROMPT_EVERY = 8
+
+
+@dataclass(frozen=True)
+class Shown(ChatML):
+    """A format that exists in its prompt alone."""
+
+    opening: str = "<call>"
+    closing: str = "</call>"
+    name_key: str = "name"
+    arguments_key: str = "arguments"
+    result_open: str = "<result>"
+    result_close: str = "</result>"
+    line: str = "\n"  # between a tag and what it holds
+    whole: bool = True  # tools as {"type": "function", ...} or the bare function
+    array: bool = False  # tools as one JSON list
+    wording: int = 0
+
+    name = "shown"
+
+    @property
+    def tags(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.opening, self.closing, self.result_open, self.result_close)
+
+    def system_text(self, tools: Sequence[Mapping[str, Any]], system: str) -> str:
+        shown = list(tools) if self.whole else [tool["function"] for tool in tools]
+        listed = self.escape(dumps(shown) if self.array else tool_lines(shown))
+        example = f'{{"{self.name_key}": <function-name>, "{self.arguments_key}": <args-dict>}}'
+        call = f"{self.opening}{self.line}{example}{self.line}{self.closing}"
+        text = WORDINGS[self.wording].format(tools=listed, call=call, result=f"{self.result_open} {self.result_close}")
+        return f"{text}\n\n{system}" if system else text
+
+    def results(self, messages: Sequence[Message]) -> list[Piece]:
+        blocks = (f"{self.result_open}{self.line}{self.escape(m.content)}{self.line}{self.result_close}" for m in messages)
+        return self.turn("tool", "\n".join(blocks))
+
+    def reply(self, message: Message) -> list[Piece]:
+        pieces = [learnt(message.content)] if message.content else []
+        for call in message.calls:
+            pieces.append(learnt(("\n" if pieces else "") + self.opening + self.line, "structure"))
+            pieces += call_pieces(call, f'{{"{self.name_key}": "', f'", "{self.arguments_key}": ')
+            pieces.append(learnt(self.line + self.closing, "structure"))
+        return [*pieces, Piece("<|im_end|>", control=True, learn=True, part="structure")]
+
+
+WORDINGS = (  # how a made-up format is explained
+    "You can use these tools:\n{tools}\n\nTo call one, write\n{call}\nIts result comes back in {result}.",
+    "Tools:\n{tools}\n\nCall a tool like this, several times if needed:\n{call}\nYou will see what it returns in {result}.",
+    "You are an assistant with tools. The tools are:\n{tools}\n\nA call looks like this:\n{call}\nResults appear as {result}.",
+    "Answer with a call in this form when a tool fits:\n{call}\n\nThe tools:\n{tools}\n\nWhat they return is in {result}.",
+    "Available functions: {tools}\n\nFormat of a call:\n{call}\nFormat of a result: {result}",
+)
+TAG_WORDS = "call tool function action invoke use run request do step api fn exec task job command op".split()  # noqa: SIM905
+
+
+def shown(rng: Random) -> Shown:
+    """A made-up format; never one of the held-out family."""
+    word = rng.choice(TAG_WORDS) + rng.choice(("", "", "_call", "s", "Call", "-request"))
+    opening, closing = rng.choice(
+        ((f"<{word}>", f"</{word}>"), (f"<|{word}|>", f"<|/{word}|>"), (f"<<{word}>>", f"<</{word}>>"))
+    )
+    back = rng.choice(["result", "response", "output", "returned", "answer", "observation"])
+    return Shown(
+        opening,
+        closing,
+        rng.choice(("name", "name", "function", "tool_name", "fn", "call")),
+        rng.choice(("arguments", "arguments", "parameters", "args", "params")),
+        f"<{back}>",
+        f"</{back}>",
+        rng.choice(("\n", "\n", " ", "")),
+        rng.random() < 0.5,
+        rng.random() < 0.3,
+        rng.randrange(len(WORDINGS)),
+    )
+
+
+HELD_OUT = Shown("[USE_TOOL]", "[/USE_TOOL]", "tool", "input", "[GIVEN]", "[/GIVEN]", " ", False, True, 2)
+
+
+def dialect_for(rng: Random, formats: Mapping[str, float]) -> Dialect:
+    name = rng.choices(list(formats), list(formats.values()))[0]
+    return shown(rng) if name == "shown" else get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One conversation as ids, and how much each token counts."""
+
+    ids: list[int]
+    weights: list[float]
+
+
+def weigh(encoded: Encoded, rng: Random) -> Example:
+    """Values above names above structure; of the prompt a thin sample, so that it stays a language model."""
+    start = rng.randrange(PROMPT_EVERY)
+    weights = [
+        WEIGHTS[part] if learn else PROMPT_WEIGHT * PROMPT_EVERY * ((i + start) % PROMPT_EVERY == 0)
+        for i, (learn, part) in enumerate(zip(encoded.learn, encoded.parts, strict=True))
+    ]
+    return Example(encoded.ids, weights)
+
+
+def examples(
+    where: Corner, tokenizer: Any, seed: int, recipe: Recipe, formats: Mapping[str, float] = FORMATS, longest: int = 2048
+) -> Iterator[Example]:
+    """Without end: conversations in changing formats, none longer than `longest`."""
+    number = 0
+    while True:
+        rng = Random(f"corpus/{seed}/{number}")
+        number += 1
+        talk = conversation(where, rng, recipe)
+        if talk is None:
+            continue
+        example = written(talk, dialect_for(rng, formats), tokenizer, rng)
+        if len(example.ids) <= longest:
+            yield example
+
+
+def written(talk: Conversation, dialect: Dialect, tokenizer: Any, rng: Random) -> Example:
+    return weigh(encode(dialect.render(talk), tokenizer), rng)
+
+
+def copying(vocabulary: int, length: int, rng: Random) -> Example:
+    """Spans of random tokens, then the same spans in another order: what is left to learn is to copy."""
+    spans: list[list[int]] = []
+    while sum(map(len, spans)) < length // 2:
+        spans.append([rng.randrange(300, vocabulary) for _ in range(rng.randint(2, 12))])
+    first = [token for span in spans for token in span]
+    rng.shuffle(spans)
+    again = [token for span in spans for token in span]
+    # The first token of a span cannot be known; those that follow can.
+    known = [float(i > 0) for span in spans for i in range(len(span))]
+    return Example(first + again, [0.0] * len(first) + known)

@@ -1,0 +1,231 @@
+"""Training a pocket model from nothing, or on from weights: the same code on two cores and on a GPU.
+
+The clock rules: `minutes` fixes the schedule (warm-up, constant, decay), so that a run ends finished wherever it runs.
+A checkpoint is written every few minutes; a killed run goes on from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fcutils.pocket import corpus
+from fcutils.pocket.batches import Batch, batches, states
+from fcutils.pocket.models import build, deepen
+from fcutils.universe import Corner, Recipe
+
+RUNS = Path(__file__).resolve().parents[2] / "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One stage of training."""
+
+    name: str
+    minutes: float
+    budget: int = 6144  # tokens a step
+    muon: float = 0.02
+    adam: float = 3e-3
+    warm_up: float = 0.02  # shares of the minutes
+    decay: float = 0.35
+    copying: float = 0.08  # share of the minutes given to pure copying at most, at the start of a run from nothing
+    copied: float = 0.3  # the loss at which copying is learnt
+    short: float = 0.3  # share given to few tools and short conversations, thereafter
+    layers: int | None = None
+    seed: int = 0
+    save_every: float = 4.0
+    look_every: float = 5.0
+    formats: dict[str, float] = field(default_factory=lambda: dict(corpus.FORMATS))
+
+
+@dataclass(slots=True)
+class State:
+    """What a checkpoint holds beside weights and optimisers."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+SHORT = Recipe(requests=(2, 6), tools=(1, 4))
+FULL = Recipe(requests=(2, 7), tools=(1, 10))
+
+
+def rate(share: float, plan: Plan) -> float:
+    """The learning rate at this share of the time, as a share of its peak."""
+    if share < plan.warm_up:
+        return (share + 1e-3) / (plan.warm_up + 1e-3)
+    if share > 1 - plan.decay:
+        return max(0.0, (1 - share) / plan.decay) * 0.98 + 0.02
+    return 1.0
+
+
+def optimisers(model: Any, plan: Plan) -> list[Any]:
+    """Muon for the hidden matrices, AdamW for embeddings and norms."""
+    import torch
+
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    ids = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in ids]
+    found: list[Any] = [
+        torch.optim.Muon(matrices, lr=plan.muon, weight_decay=0.01, adjust_lr_fn="original"),
+        torch.optim.AdamW(others, lr=plan.adam, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return found
+
+
+class Stream:
+    """Batches of the phase in which the run is: copying, then short conversations, then everything."""
+
+    def __init__(self, where: Corner, tokenizer: Any, plan: Plan, fresh: bool) -> None:
+        self._where, self._tokenizer, self._plan, self._fresh = where, tokenizer, plan, fresh
+        self.phase = ""
+        self._batches: Iterator[Batch] = iter(())
+
+    def next(self, state: State, share: float, loss: float | None) -> Batch:
+        phase = self._due(share, loss)
+        if phase != self.phase:
+            self.phase, self._batches = phase, self._source(phase, state)
+        return next(self._batches)
+
+    def _due(self, share: float, loss: float | None) -> str:
+        plan = self._plan
+        if not self._fresh or self.phase == "full" or share > plan.copying + plan.short:
+            return "full"
+        learnt = self.phase == "copying" and loss is not None and loss < plan.copied
+        return "short" if self.phase == "short" or learnt or share > plan.copying else "copying"
+
+    def _source(self, phase: str, state: State) -> Iterator[Batch]:
+        seed = self._plan.seed * 1_000_003 + state.step  # a resumed run goes on with new text
+        rng = Random(seed)
+        if phase == "copying":
+            return batches(_copies(len(self._tokenizer), Random(seed)), self._plan.budget // 2, rng, 2)
+        recipe, longest = (SHORT, 1024) if phase == "short" else (FULL, 2048)
+        found = corpus.examples(self._where, self._tokenizer, seed, recipe, self._plan.formats, longest)
+        return batches(found, self._plan.budget, rng)
+
+
+def _copies(vocabulary: int, rng: Random) -> Iterator[corpus.Example]:
+    while True:
+        yield corpus.copying(vocabulary, 256, rng)
+
+
+def train(where: Corner, tokenizer: Any, plan: Plan, look: Any, *, start: Any = None, folder: Path | None = None) -> Any:
+    """Train for `plan.minutes`; `look(model)` gives validation scores. `start`: a model to go on from."""
+    import torch
+
+    folder = folder or RUNS / plan.name
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(plan.seed)
+    state, saved = State(), _restore(folder)
+    model = start if start is not None else build(plan.name, len(tokenizer), layers=plan.layers)
+    if plan.layers and plan.layers > model.config.num_hidden_layers:
+        model = deepen(model, plan.layers)
+    model.to(device).train()
+    found = optimisers(model, plan)
+    if saved is not None:
+        model.load_state_dict(saved["model"])
+        for optimiser, held in zip(found, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(held)
+        state = State(**saved["state"])
+    _loop(model, found, Stream(where, tokenizer, plan, start is None), plan, look, state, folder, device)
+    return model
+
+
+def _loop(model, found, stream: Stream, plan: Plan, look, state: State, folder: Path, device) -> None:
+    import torch
+    from tqdm import tqdm
+
+    from fcutils.pocket.head import head_loss
+
+    total, bf16, loss = plan.minutes * 60, _bf16(device), None
+    clock, saved_at, looked_at = time.monotonic(), state.seconds, state.seconds
+    bar = tqdm(total=round(total), initial=round(state.seconds), unit="s", desc=plan.name, mininterval=2)
+    while state.seconds < total:
+        share = state.seconds / total
+        batch = stream.next(state, share, loss)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            hidden = states(model, batch, device)
+        matrix = model.get_output_embeddings().weight
+        value = head_loss(hidden, matrix, batch.targets.to(device), batch.weights.to(device), bf16=bf16)
+        value.backward()
+        _step(model, found, rate(share, plan))
+        state.step, state.tokens = state.step + 1, state.tokens + batch.tokens
+        loss = value.item() if loss is None or state.step == 1 else 0.95 * loss + 0.05 * value.item()
+        spent, clock = time.monotonic() - clock, time.monotonic()
+        state.seconds += spent
+        bar.update(spent)
+        bar.set_postfix(loss=f"{loss:.3f}", tokens=f"{state.tokens / 1e6:.1f}M", phase=stream.phase, refresh=False)
+        last = state.seconds >= total
+        if last or state.step % 20 == 0:
+            _log(folder, state, loss=round(loss, 4), phase=stream.phase)
+        if last or state.seconds - looked_at > plan.look_every * 60:
+            looked_at, scores = state.seconds, look(model.eval())
+            model.train()
+            _log(folder, state, loss=round(loss, 4), phase=stream.phase, scores=scores)
+            bar.write(f"{state.seconds / 60:.1f} min, {state.tokens / 1e6:.1f}M tokens, loss {loss:.3f}, {scores}")
+        if last or state.seconds - saved_at > plan.save_every * 60:
+            saved_at = state.seconds
+            _save(folder, model, found, state, plan)
+            clock = time.monotonic()
+    bar.close()
+
+
+def _step(model: Any, found: list[Any], share: float) -> None:
+    import torch
+
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * share
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+
+def _bf16(device: Any) -> bool:
+    """bf16 where it is fast: any GPU that has it, and processors with the instructions for it."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    has = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
+    return "AVX512" in has or "AMX" in has or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def _log(folder: Path, state: State, **values: Any) -> None:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as out:
+        out.write(json.dumps({**asdict(state), **values}) + "\n")
+
+
+def _save(folder: Path, model: Any, found: list[Any], state: State, plan: Plan) -> None:
+    """Whole or not at all: written beside, then put in place."""
+    import torch
+
+    part = folder / "checkpoint.part"
+    held = {
+        "model": model.state_dict(),
+        "optimisers": [o.state_dict() for o in found],
+        "state": asdict(state),
+        "plan": asdict(plan),
+    }
+    torch.save(held, part)
+    os.replace(part, folder / "checkpoint.pt")
+
+
+def _restore(folder: Path) -> dict[str, Any] | None:
+    import torch
+
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return None
+    return torch.load(path, map_location="cpu", weights_only=True)

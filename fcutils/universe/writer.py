@@ -1,0 +1,243 @@
+"""Conversations from the universe: streamed, seeded, the same bytes for the same seed.
+
+Knows how episodes over one list of tools make a conversation. What may be used is a `Corner` (`splits.py`); how one
+episode goes is `episodes.py`; how tools are named is `disguise.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal
+
+from fcutils.messages import Conversation, Message
+from fcutils.universe import episodes
+from fcutils.universe.disguise import names
+from fcutils.universe.files import Chain, Domain, Phrasing, Tool
+from fcutils.universe.splits import Corner, Target
+
+Kind = Literal["single", "parallel", "sequence", "nothing", "missing", "failing"]
+MIX: Mapping[str, float] = {
+    "single": 0.47,
+    "parallel": 0.14,
+    "sequence": 0.1,
+    "nothing": 0.13,
+    "missing": 0.11,
+    "failing": 0.05,
+}
+MODES: Mapping[str, float] = {"own": 0.5, "styled": 0.25, "made_up": 0.25}
+SYSTEM_RATE = 0.2  # conversations that open with a system message
+TERSE_RATE = 0.1  # conversations whose parameters have no description (never under made-up names)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How conversations are to be: kinds and their shares, requests a conversation, tools on offer, names."""
+
+    mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    modes: Mapping[str, float] = field(default_factory=lambda: MODES)
+    requests: tuple[int, int] = (1, 5)
+    tools: tuple[int, int] = (1, 10)
+    follow: bool = True  # after a question, the user answers and the call is made
+
+
+def conversations(where: Corner, seed: int, recipe: Recipe | None = None) -> Iterator[Conversation]:
+    """Without end; the n-th conversation depends on the seed and n alone."""
+    recipe = recipe or Recipe()
+    number = 0
+    while True:
+        rng = Random(f"{seed}/{where.split}/{number}")
+        made = conversation(where, rng, recipe)
+        number += 1
+        if made is not None:
+            yield made
+
+
+def conversation(where: Corner, rng: Random, recipe: Recipe) -> Conversation | None:
+    """One conversation; None where the dice fell on something that this corner cannot give."""
+    kinds = rng.choices(list(recipe.mix), list(recipe.mix.values()), k=rng.randint(*recipe.requests))
+    domain = rng.choice(where.everything).domain
+    size = rng.randint(*recipe.tools)
+    stage = _stage(where, domain, kinds, size, rng)
+    if stage is None:
+        return None
+    messages: list[Message] = []
+    for kind in kinds:
+        made = _EPISODES[kind](where, stage, rng, recipe)
+        if made is None:
+            return None
+        messages += made
+    return _finish(where, stage, messages, kinds, rng, recipe)
+
+
+@dataclass(slots=True)
+class _Stage:
+    """The tools on offer in one conversation, and those that its requests may ask for."""
+
+    domain: Domain
+    offered: list[Tool]
+    targets: list[Target]
+    chains: list[tuple[Chain, tuple[Phrasing, ...]]]
+
+
+def _stage(where: Corner, domain: Domain, kinds: Sequence[str], size: int, rng: Random) -> _Stage | None:
+    chains = where.chains.get(domain.name, [])
+    chosen: list[Tool] = []
+    if "sequence" in kinds:
+        if not chains:
+            return None
+        chain = rng.choice(chains)
+        chains = [chain]
+        chosen = list({step["tool"]: domain.tools[step["tool"]] for step in chain[0].steps}.values())
+    targets = where.targets[domain.name]
+    wanted = {"parallel": rng.randint(1, 3)}.get("parallel" if "parallel" in kinds else "", 1)
+    for target in rng.sample(targets, min(len(targets), max(wanted, rng.randint(1, 3)))):
+        if len(chosen) < max(size, wanted, 1) and target.tool not in chosen:
+            chosen.append(target.tool)
+    families = {tool.family for tool in chosen if tool.family}
+    mates = [tool for tool in where.offered[domain.name] if tool not in chosen]
+    near = [tool for tool in mates if tool.family in families]
+    far = [tool for tool in mates if tool.family not in families]
+    rng.shuffle(near)
+    rng.shuffle(far)
+    others = rng.choice(list(where.offered.values()))
+    pool = near + far if rng.random() < 0.75 else near + rng.sample(others, len(others)) + far
+    for tool in pool:
+        if len(chosen) >= size:
+            break
+        if tool not in chosen:
+            chosen.append(tool)
+    rng.shuffle(chosen)
+    on_offer = [target for target in targets if target.tool in chosen]
+    return _Stage(domain, chosen, on_offer, chains) if on_offer else None
+
+
+def _single(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
+    target = rng.choice(stage.targets)
+    return episodes.single(target.tool, rng.choice(target.phrasings), target.domain, rng, where.split)
+
+
+def _failing(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
+    target = rng.choice(stage.targets)
+    return episodes.failing(target.tool, rng.choice(target.phrasings), target.domain, rng, where.split)
+
+
+def _missing(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
+    able = [(t, v) for t in stage.targets for v in t.vague if episodes.missing_in(t.tool, v)]
+    if not able:
+        return None
+    target, vague = rng.choice(able)
+    return episodes.asking(target.tool, vague, target.domain, rng, where.split, recipe.follow and rng.random() < 0.5)
+
+
+def _sequence(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
+    chain, says = rng.choice(stage.chains)
+    return episodes.chained(chain, rng.choice(says), stage.domain, rng, where.split)
+
+
+def _parallel(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
+    several = [t for t in stage.targets if any(_spread(t.tool, p) for p in t.phrasings)]
+    if several and rng.random() < 0.4:
+        return _parallel_values(where, rng.choice(several), rng)
+    count = rng.choice((2, 2, 2, 3))
+    picked = rng.sample(stage.targets, min(count, len(stage.targets)))
+    picked += [rng.choice(stage.targets) for _ in range(2 - len(picked))]
+    asked = [(t, rng.choice(t.phrasings)) for t in picked]
+    givens = [(t, episodes.give(t.tool, phrasing, t.domain, rng, where.split)) for t, phrasing in asked]
+    text = givens[0][1].text
+    for (_, phrasing), (_, given) in list(zip(asked, givens, strict=True))[1:]:
+        stays = given.text[:2] in ("I ", "I'") or phrasing.text.startswith("{")  # a value keeps its capital
+        low = given.text if stays else given.text[:1].lower() + given.text[1:]
+        text = rng.choice(where.talk["joins"]).format(a=_stopped(text), b=given.text, b_low=low)
+    return [Message("user", text), *_served_together(givens, where, rng)]
+
+
+def _stopped(text: str) -> str:
+    return text if text[-1:] in ".!?" else text + "."
+
+
+def _spread(tool: Tool, phrasing: Phrasing) -> str | None:
+    """The one text parameter that can be given several times in a sentence ("the weather in Paris and Rome")."""
+    names = [h for h in phrasing.holes if tool.parameters.get(h, {}).get("type") == "string" and "from" in tool.parameters[h]]
+    fits = len(names) == 1 and len(phrasing.holes) <= 2 and phrasing.text.count(f"{{{names[0]}}}") == 1 and not tool.record
+    return names[0] if fits and names[0] in tool.required else None
+
+
+def _parallel_values(where: Corner, target: Target, rng: Random) -> list[Message]:
+    phrasing = rng.choice([p for p in target.phrasings if _spread(target.tool, p)])
+    hole = _spread(target.tool, phrasing)
+    assert hole is not None
+    base = episodes.give(target.tool, phrasing, target.domain, rng, where.split)
+    drawn = {}
+    for _ in range(rng.choice((2, 2, 3))):
+        value, said = target.tool.draws[hole](rng, where.split)
+        drawn[value] = said
+    text = base.text.replace(base.said[hole], episodes.say_list(list(drawn.values())), 1)
+    givens = []
+    for value, said in drawn.items():
+        arguments = {name: (value if name == hole else kept) for name, kept in base.arguments.items()}
+        givens.append((target, episodes.Given(arguments, {**base.said, hole: said}, text)))
+    return [Message("user", text), *_served_together(givens, where, rng)]
+
+
+def _served_together(givens: Sequence[tuple[Target, episodes.Given]], where: Corner, rng: Random) -> list[Message]:
+    """All calls in one message, their results in order, and one answer."""
+    calls = tuple(episodes.call_of(t.tool, g) for t, g in givens)
+    results = [episodes.result_of(t.tool, g, t.domain, rng, where.split) for t, g in givens]
+    thoughts = dict.fromkeys(filter(None, (episodes.called(t.tool, g, rng).thought for t, g in givens)))
+    observed = [episodes.observed(call, result) for call, result in zip(calls, results, strict=True)]
+    answers = dict.fromkeys(episodes.answer_from(t.tool, g, r, rng) for (t, g), r in zip(givens, results, strict=True))
+    return [Message("assistant", thought=" ".join(thoughts), calls=calls), *observed, Message("assistant", " ".join(answers))]
+
+
+def _nothing(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
+    dice = rng.random()
+    if dice < 0.2:
+        said, reply = rng.choice(where.talk["small_talk"])
+        return [Message("user", said), Message("assistant", reply)]
+    if dice < 0.4:
+        text = rng.choice(where.talk["off_topic"])
+    elif dice < 0.7 and where.beyond[stage.domain.name]:
+        text = rng.choice(where.beyond[stage.domain.name])
+    else:
+        families, offered = {tool.family or tool.name for tool in stage.offered}, {tool.name for tool in stage.offered}
+        pool = where.targets[stage.domain.name] if rng.random() < 0.5 else where.everything
+        absent = [t for t in pool if t.tool.name not in offered and (t.tool.family or t.tool.name) not in families]
+        if not absent:
+            return None
+        target = rng.choice(absent)
+        text = episodes.give(target.tool, rng.choice(target.phrasings), target.domain, rng, where.split).text
+    return [Message("user", text), Message("assistant", _decline(where, stage, rng))]
+
+
+def _decline(where: Corner, stage: _Stage, rng: Random) -> str:
+    said = rng.choice(where.talk["declines"])
+    about = {tool.domain for tool in stage.offered}
+    if len(about) == 1 and rng.random() < 0.4:
+        text = stage.domain.about.rstrip(".")
+        said += " " + rng.choice(where.talk["offers"]).format(about=text[:1].lower() + text[1:] + ".")
+    return said
+
+
+_EPISODES = {
+    "single": _single,
+    "parallel": _parallel,
+    "sequence": _sequence,
+    "nothing": _nothing,
+    "missing": _missing,
+    "failing": _failing,
+}
+
+
+def _finish(
+    where: Corner, stage: _Stage, messages: list[Message], kinds: Sequence[str], rng: Random, recipe: Recipe
+) -> Conversation:
+    mode: Any = rng.choices(list(recipe.modes), list(recipe.modes.values()))[0]
+    new = names(stage.offered, mode, rng)
+    full = mode == "made_up" or rng.random() >= TERSE_RATE
+    opening = [Message("system", rng.choice(where.talk["systems"]))] if rng.random() < SYSTEM_RATE else []
+    used = [call.name for message in messages for call in message.calls]
+    meta = {"kinds": list(kinds), "domain": stage.domain.name, "targets": used, "names": mode}
+    tools = tuple(new.offer(tool, full) for tool in stage.offered)
+    return Conversation((*opening, *map(new.message, messages)), tools, meta)
