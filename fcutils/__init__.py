@@ -12,6 +12,9 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "messages": ("ToolCall", "Reply", "Fault", "Observation", "Message", "Conversation"),
+    "schema": ("tool_schema", "convert_pydantic_to_openai_function"),
+    "parsing": ("extract_function_calls", "parse_reply", "ReplyStream"),
+    "toolbox": ("Toolbox",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOME)

@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
 from fcutils.dialects import Dialect, get
 from fcutils.engines.base import GREEDY, Chat, Constraint, Engine, Sampling, Tools, Written
 from fcutils.evaluate import asks_of
 from fcutils.messages import Conversation, Message, ToolCall
 
 Script = Callable[[Conversation], str]
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
 
 class Scripted(Engine):

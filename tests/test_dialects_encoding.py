@@ -1,4 +1,4 @@
-"""`encode`: text never becomes a control token, borders hold, and SentencePiece's marker stands where the whole text would have it."""
+"""`encode`: text never becomes a control token, borders hold, SentencePiece's marker stands where the whole text has it."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import pytest
 from dialect_samples import KINDS, TALKS, TOKENS, TOOLS, WORDS, byte_level, fast, sentence_piece, with_more
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
 from fcutils.dialects import DIALECTS, DialectError, Piece, control_id, encode
 from fcutils.messages import Message, conversation
@@ -23,7 +23,7 @@ def controls(tokenizer) -> set[int]:
 
 
 @on_every_kind
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(texts=hostile, learnt=st.booleans())
 @example(texts=list(TOKENS), learnt=False)
 @example(texts=["<|im_", "start|><|im_sta<|im_start|>rt|>"], learnt=True)
@@ -47,9 +47,9 @@ def test_not_even_ten_thousand_of_them_do(kind):
 
 @each
 @on_every_kind
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
-def test_only_control_pieces_become_control_tokens_in_a_conversation(dialect, kind, data):
+def test_only_markers_become_control_tokens_in_a_conversation(dialect, kind, data):
     text = hostile.map("".join)
     talk = conversation(
         [
@@ -62,7 +62,8 @@ def test_only_control_pieces_become_control_tokens_in_a_conversation(dialect, ki
     )
     tokenizer, pieces = KINDS[kind](), dialect.render(talk, generate=True)
     ids = encode(pieces, tokenizer).ids
-    meant = [control_id(piece.text, tokenizer) for piece in pieces if piece.control]
+    markers = [piece.text for piece in pieces if piece.control or (piece.tag and piece.text in tokenizer.get_added_vocab())]
+    meant = [control_id(marker, tokenizer) for marker in markers]
     assert [id_ for id_ in ids if id_ in controls(tokenizer)] == meant
 
 
@@ -112,7 +113,7 @@ def test_the_marker_stands_where_the_whole_text_has_it():
 def test_text_behind_a_reply_has_no_marker_of_the_very_beginning():
     tokenizer = sentence_piece("first")
     assert tokenizer.convert_ids_to_tokens(encode([Piece("ab")], tokenizer).ids)[0] != "▁"
-    assert not encode([Piece("\n"), START], tokenizer).ids[0] == tokenizer.convert_tokens_to_ids("▁")
+    assert encode([Piece("\n"), START], tokenizer).ids[0] != tokenizer.convert_tokens_to_ids("▁")
 
 
 def test_neighbouring_text_is_encoded_together_and_a_token_belongs_to_the_later_piece():
@@ -130,7 +131,7 @@ def test_tokens_that_are_added_later_are_seen():
     before = encode(pieces, tokenizer).ids
     with pytest.raises(DialectError, match=r"no control token '<new>'.*add the dialect's tokens first"):
         control_id("<new>", tokenizer)
-    tokenizer.add_tokens([AddedToken("<new>", special=False)])
+    tokenizer.add_tokens(["<new>"])
     after = encode(pieces, tokenizer).ids
     assert after.count(control_id("<new>", tokenizer)) == 1 and len(after) < len(before)
 

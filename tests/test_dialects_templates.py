@@ -1,8 +1,10 @@
 """The chat templates, as TRL and servers use them: the same ids and the same mask as our own rendering.
 
-For text that holds no mark of the dialect. Where a user's or the system's words hold one, the template rewrites it and `render` keeps
-it, so that the ids differ, but neither lets it become a token.
+For text that holds no mark of the dialect. Where a user's or the system's words hold one, the template rewrites it and `render`
+keeps it, so that the ids differ, but neither lets it become a token.
 """
+
+from typing import Any
 
 import pytest
 from dialect_samples import KINDS, NOTE, TALKS, TOOLS, WORDS, byte_level, tool, with_more, written
@@ -15,7 +17,7 @@ each = pytest.mark.parametrize("dialect", WITH_TOKENS, ids=lambda dialect: diale
 on_every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def by_template(talk: Conversation, dialect, tokenizer, **options):
+def by_template(talk: Conversation, dialect, tokenizer, **options) -> Any:
     row = talk.to_dict()
     return tokenizer.apply_chat_template(row["messages"], tools=row.get("tools"), chat_template=dialect.template, **options)
 
@@ -119,8 +121,8 @@ def test_a_template_wants_a_users_message_first(dialect):
 
 
 def test_the_text_is_the_same_where_ids_differ_by_the_border_of_the_models_turn():
-    """A tokenizer that joins a line break with what follows it joins prompt and reply, too; asked, a model has no such token."""
-    dialect, tokenizer, talk = DIALECTS["hermes"], byte_level(WORDS), TALKS["tools without system"]
+    """A tokenizer that joins a line break with what follows joins prompt and reply, too; asked, a model has no such token."""
+    dialect, tokenizer, talk = DIALECTS["openhermes"], byte_level(WORDS), TALKS["tools without system"]
     ours, theirs = encode(dialect.render(talk), tokenizer).ids, by_template(talk, dialect, tokenizer, return_dict=False)
     assert ours != theirs and tokenizer.decode(ours) == tokenizer.decode(theirs)
     asked = by_template(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scripted import patient
 
 from fcutils.evaluate.match import (
     LEFT_OUT,
@@ -148,7 +149,7 @@ def test_pairing_finds_the_pairing_that_a_greedy_one_misses() -> None:
     assert pair(calls, [either, only_one]) == {0: 1, 1: 0}  # greedy gives call 0 to the first want, and nothing to the second
 
 
-@settings(deadline=None)
+@patient
 @given(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=4), st.integers(0, 5))
 def test_pairing_is_as_large_as_any(accepts: list[list[int]], count: int) -> None:
     calls = [ToolCall("w", {"x": number}) for number in range(count)]
@@ -167,7 +168,7 @@ def largest(wants: list[Want], calls: list[ToolCall]) -> int:
     return max([largest(wants[1:], calls), *given])
 
 
-@settings(deadline=None)
+@patient
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=4))
 def test_every_call_matches_itself_and_the_example_of_what_it_wants(arguments: dict[str, Any]) -> None:
     call = ToolCall("w", arguments)
@@ -175,13 +176,14 @@ def test_every_call_matches_itself_and_the_example_of_what_it_wants(arguments: d
     assert matches(example(want(call, {})), want(call, {}))
 
 
-@settings(deadline=None)
+@patient
 @given(JSON, JSON)
 def test_any_two_values_can_be_compared(one: Any, other: Any) -> None:
     assert isinstance(fits(one, [other]), bool)
     assert value_matches(one, [LEFT_OUT], {}) is False
 
 
+@patient
 @given(st.text())
 def test_the_standard_form_is_its_own(text: str) -> None:
     assert standard(standard(text)) == standard(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scripted import ROWS, asks, call, row, say, says, tool, user
+from scripted import ROWS, asks, call, patient, row, say, says, tool, user
 
 from fcutils.evaluate.match import want
 from fcutils.evaluate.misses import NO_CALL, REASONS, Verdict, judge
@@ -163,7 +163,7 @@ CALLS = st.lists(
 )
 
 
-@settings(deadline=None)
+@patient
 @given(CALLS, st.sampled_from([WEATHER, SEATS, PARALLEL, SEQUENCE, STEP]))
 def test_a_call_is_right_or_has_a_reason_never_both(calls: list[ToolCall], ask: Ask) -> None:
     found = verdict(ask, say(Message("assistant", calls=tuple(calls))))
@@ -172,7 +172,7 @@ def test_a_call_is_right_or_has_a_reason_never_both(calls: list[ToolCall], ask: 
     assert sum(wanted != NO_CALL for wanted, _ in found.tools) == len(ask.wants)
 
 
-@settings(deadline=None)
+@patient
 @given(st.text(), st.sampled_from([WEATHER, PARALLEL, NOTHING, MISSING, ANSWER]))
 def test_any_text_can_be_judged(text: str, ask: Ask) -> None:
     assert all(miss.reason in REASONS for miss in verdict(ask, text).misses)

@@ -7,8 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scripted import patient
 
 from fcutils.evaluate.misses import Miss
 from fcutils.evaluate.report import (
@@ -55,6 +56,7 @@ def test_the_interval_is_the_published_one(hits: int, n: int, low: float, high: 
     assert wilson(hits, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
+@patient
 @given(SHARES)
 def test_the_interval_holds_the_share_and_is_symmetric(share: tuple[int, int]) -> None:
     hits, n = share
@@ -79,6 +81,7 @@ def test_mcnemar_is_the_exact_binomial_test(gained: int, lost: int, p: float) ->
     assert mcnemar(gained, lost) == p == mcnemar(lost, gained)
 
 
+@patient
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_counts_every_way_of_being_as_one_sided(gained: int, lost: int) -> None:
     n = gained + lost
@@ -129,7 +132,7 @@ def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
     assert Report.load(tmp_path / "r.json") == MIXED
 
 
-@settings(deadline=None)
+@patient
 @given(st.text())
 def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("report") / "r.json"

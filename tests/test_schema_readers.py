@@ -17,7 +17,7 @@ import jsonschema
 import llguidance
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionFunctionToolParam
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
@@ -230,6 +230,7 @@ def typed(draw: st.DrawFn, depth: int = 2) -> tuple[Any, st.SearchStrategy[Any]]
     return create_model("Inner", title=(hint, ...)), st.fixed_dictionaries({"title": values})
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_value_of_the_types_fits_the_schema_and_the_model(data: st.DataObject) -> None:
     fields = data.draw(st.dictionaries(st.sampled_from(["a", "title", "json", "_x"]), typed(), max_size=3))

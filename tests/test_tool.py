@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from typing_extensions import TypedDict
@@ -348,6 +348,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ANYTHING, ANYTHING, st.sampled_from([None, int, str, list[Row], Place, dict[str, float], bool]))
 def test_there_is_always_an_outcome_that_json_can_hold(given_: Any, result: Any, declared: Any) -> None:
     def tool(x: Any) -> Any:
@@ -360,6 +361,7 @@ def test_there_is_always_an_outcome_that_json_can_hold(given_: Any, result: Any,
     assert outcome.kind in ("ok", "invalid_arguments", "bad_result")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ANYTHING)
 def test_an_integer_is_an_integer(value: Any) -> None:
     def tool(n: int) -> int:

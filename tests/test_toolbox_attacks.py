@@ -13,7 +13,7 @@ import zlib
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -237,6 +237,7 @@ ANYTHING = st.recursive(
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b", "text", "stars"]) | st.text(st.characters()), ANYTHING, max_size=3)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(ToolCall, st.sampled_from(["add", "Note"]) | st.text(st.characters()), ARGUMENTS), max_size=4))
 def test_whatever_is_called_there_is_an_observation(calls: list[ToolCall]) -> None:
     box = Toolbox()

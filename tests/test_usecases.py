@@ -1,18 +1,22 @@
 """All use cases alike: their tools, their dialogues, and that no argument and no refusal gets anything past them."""
 
+import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 import warnings
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from usecases_samples import WRITING
 
 from fcutils import usecases
 from fcutils.messages import ToolCall
 from fcutils.schema import SchemaWarning, return_schema
-from fcutils.usecases.database import Database
+from fcutils.usecases.database import SEEDS, Database
 
 PROMISED = {
     "assistant": {"get_weather", "set_reminder", "book_appointment"},
@@ -25,23 +29,10 @@ PROMISED = {
     "recommend": {"Joke", "BookRecommendation", "SongRecommendation"},
     "calculator": {"calculate"},
 }
-WRITING = {
-    "set_reminder",
-    "book_appointment",
-    "create_study_plan",
-    "apply_discount_code",
-    "track_symptoms",
-    "schedule_consultation",
-}
 
 
 def yes(call: ToolCall) -> bool:
     return True
-
-
-def everything(db: Database):
-    tools = usecases.all_tools(db, on_approve=yes)
-    return {tool["function"]["name"]: tool["function"] for tool in tools.tools}, tools
 
 
 # ---- what there is -------------------------------------------------------------------------------------------------
@@ -74,10 +65,17 @@ def test_every_tool_and_argument_has_a_type_and_a_description(name):
             assert schema["type"] in ("string", "integer", "number"), (function["name"], argument)
 
 
+def implementation(use_case: str, tool: str):
+    """The function or model behind a tool, wherever in its module it stands."""
+    module = importlib.import_module(f"fcutils.usecases.{use_case}")
+    return next(getattr(place, tool) for place in (module, *vars(module).values()) if hasattr(place, tool))
+
+
 def test_every_tool_declares_what_it_returns():
-    for name in usecases.NAMES:
-        for entry in usecases.load(name)._entries.values():
-            assert return_schema(entry.tool.function)["type"] in ("object", "array")
+    for use_case in usecases.NAMES:
+        for tool in usecases.load(use_case).names:
+            schema = return_schema(implementation(use_case, tool))
+            assert schema and schema["type"] in ("object", "array"), tool
 
 
 def test_the_database_is_shared_where_it_is_given():
@@ -167,167 +165,7 @@ def test_with_a_yes_exactly_the_writing_tools_write():
     assert wrote == WRITING
 
 
-# ---- attacks -------------------------------------------------------------------------------------------------------
-
-HOSTILE = [
-    "'; DROP TABLE payments; --",
-    "T1001' OR '1'='1",
-    'T1001" OR ""="',
-    "%",
-    "_",
-    "T1001%",
-    "1; ATTACH DATABASE '/tmp/stolen.db' AS stolen",
-    "') UNION SELECT code FROM discount_codes --",
-    "../../../../etc/passwd",
-    "..\\..\\windows\\win.ini",
-    "file:///etc/passwd",
-    "\x00",
-    "T1001\x00",
-    "T1001\n",
-    "T1001\u200b",
-    "\u0422" + "1001",  # Cyrillic capital Te
-    "Ｔ１００１",  # full width
-    "T١٠٠١",  # Arabic digits
-    "\u202e1001T",
-    "ſPRING10",  # casefolds to S
-    "{{7*7}}",
-    "${jndi:ldap://x}",
-    "__import__('os').system('true')",
-    "</tool_response><tool_call>",
-    "<|im_end|>",
-    "",
-    " ",
-    "\ud800",
-    "A" * 100_000,
-    "(" * 5_000,
-    "9" * 5_000,
-]
-
-
-def example(schema) -> object:
-    """Some value that the schema permits."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    if schema.get("format") == "date":
-        return "2026-03-05"
-    if schema["type"] == "string":
-        return "09:00" if "HH:MM" in schema["description"] else "Paris"
-    return schema.get("minimum", 5)
-
-
-def text_arguments():
-    tools, _ = everything(Database())
-    return [
-        (name, argument)
-        for name, function in tools.items()
-        for argument, schema in function["parameters"]["properties"].items()
-        if schema["type"] == "string"
-    ]
-
-
-@pytest.mark.parametrize(("name", "argument"), text_arguments())
-def test_hostile_text_neither_changes_nor_reveals_anything(name, argument):
-    """Refused, not found, or stored as the text it is: never run, and never more than its own row."""
-    db = Database()
-    tools, box = everything(db)
-    before = db.state()
-    arguments = {key: example(schema) for key, schema in tools[name]["parameters"]["properties"].items()}
-    for text in HOSTILE:
-        observation = box.call(ToolCall(name, arguments | {argument: text}))
-        assert observation.kind in ("ok", "invalid_arguments", "failed")
-        assert not re.search(r"sqlite3|OperationalError|ProgrammingError|Traceback", observation.text)
-        assert len(observation.text) < 3_000
-        after = db.state()
-        assert after.keys() == before.keys()
-        if not observation.ok or name not in WRITING:
-            assert after == before
-        elif after != before:
-            assert sum(len(rows) for rows in after.values()) - sum(len(rows) for rows in before.values()) <= 1
-        before = after
-
-
-@pytest.mark.parametrize(
-    ("name", "argument"),
-    [
-        ("retrieve_payment_status", "transaction_id"),
-        ("retrieve_payment_date", "transaction_id"),
-        ("fetch_account_details", "customer_id"),
-        ("check_order_status", "order_id"),
-        ("get_stock_price", "symbol"),
-        ("get_stock_fundamentals", "symbol"),
-    ],
-)
-def test_no_hostile_text_finds_a_row_by_its_id(name, argument):
-    box = usecases.all_tools()
-    for text in [*HOSTILE, "", "*", "C1001 OR 1=1", "ТSLA", "TSLА", "С1001", "ΟRD3001"]:
-        observation = box.call(ToolCall(name, {argument: text}))
-        # blanks at the ends are no attack: "T1001\n" is T1001, and says so
-        assert observation.kind in ("invalid_arguments", "failed") or text.strip() == "T1001", text
-
-
-def test_an_unknown_id_reveals_no_other():
-    box = usecases.all_tools()
-    for name, argument, near in (
-        ("retrieve_payment_status", "transaction_id", "T1046"),
-        ("fetch_account_details", "customer_id", "C1025"),
-        ("check_order_status", "order_id", "ORD3035"),
-    ):
-        text = box.call(ToolCall(name, {argument: near})).text
-        assert set(re.findall(r"[A-Z]+\d{4}", text)) <= {near, "T1001", "C1001", "ORD3001"}
-
-
-def test_a_look_alike_is_shown_for_what_it_is():
-    observation = usecases.load("assistant").call(ToolCall("get_weather", {"city": "Раris"}))
-    assert observation.kind == "failed"
-    assert r"\u0420\u0430ris" in observation.content and "'Paris'" in observation.content
-
-
-def test_case_accents_and_blanks_are_no_obstacle():
-    weather = usecases.load("assistant")
-    for city in ("sao paulo", "São Paulo", "SÃO PAULO", "  Sao Paulo "):
-        assert weather.call(ToolCall("get_weather", {"city": city})).content["city"] == "Sao Paulo"
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=4,
-)
-SHARED = Database()
-FUNCTIONS, BOX = everything(SHARED)
-FRESH = SHARED.state()
-
-
-@st.composite
-def calls(draw) -> ToolCall:
-    """Calls of real tools with arguments of any kind, some of them right."""
-    name = draw(st.sampled_from(sorted(FUNCTIONS)))
-    properties = FUNCTIONS[name]["parameters"]["properties"]
-    keys = draw(st.lists(st.sampled_from([*properties, "unknown"]), unique=True))
-    values = {key: draw(JSON | st.sampled_from(HOSTILE)) for key in keys}
-    right = {key: example(properties[key]) for key in properties if draw(st.booleans())}
-    return ToolCall(name, values | right)
-
-
-@settings(max_examples=120, deadline=None)
-@given(calls())
-def test_whatever_is_called_the_caller_lives_and_a_failure_changes_nothing(call):
-    before = SHARED.state()
-    observation = BOX.call(call)
-    assert observation.kind in ("ok", "invalid_arguments", "failed", "repeated")
-    assert isinstance(observation.text, str)
-    if not observation.ok or call.name not in WRITING:
-        assert SHARED.state() == before
-
-
-def test_many_calls_at_once_over_one_database():
-    db = Database()
-    box = usecases.all_tools(db, on_approve=yes)
-    asked = [ToolCall("get_weather", {"city": city}) for city in ("Paris", "Rome", "Oslo")] * 20
-    asked += [ToolCall("set_reminder", {"text": f"thing {n}", "date": "2026-03-09"}) for n in range(20)]
-    asked += [ToolCall("web_search", {"query": f"tides {n}"}) for n in range(20)]
-    assert [observation.kind for observation in box.call_all(asked)] == ["ok"] * 100
-    assert len(db.state()["reminders"]) == len(FRESH["reminders"]) + 20
+# ---- what CONTRIBUTING promises ------------------------------------------------------------------------------------
 
 
 def test_loading_a_use_case_loads_no_heavy_library():
@@ -337,3 +175,64 @@ def test_loading_a_use_case_loads_no_heavy_library():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False False"
     )
+
+
+ZOO = '''
+    """The zoo."""
+
+    from dataclasses import dataclass
+
+    from fcutils.messages import Message, ToolCall
+    from fcutils.toolbox import Approver, Toolbox
+    from fcutils.usecases.database import Database
+    from fcutils.usecases.values import Text, pick
+
+
+    @dataclass(frozen=True)
+    class Zoo:
+        db: Database
+
+        def count_legs(self, animal: Text) -> int:
+            """Count an animal's legs.
+
+            Args:
+                animal: Name of the animal
+            """
+            legs = {row["name"]: row["legs"] for row in self.db.rows("SELECT * FROM animals")}
+            return legs[pick("animal", animal, legs)]
+
+
+    def toolbox(db: Database | None = None, *, on_approve: Approver | None = None) -> Toolbox:
+        zoo = Zoo(db or Database())
+        tools = Toolbox(on_approve=on_approve)
+        tools.add(zoo.count_legs)
+        return tools
+
+
+    DIALOGUE = (
+        Message("user", "How many legs has a zebra?"),
+        Message("assistant", calls=(ToolCall("count_legs", {"animal": "Zebra"}),)),
+        Message("assistant", "4."),
+    )
+'''
+
+
+def test_a_use_case_is_one_file_and_its_seed_rows(tmp_path):
+    package = Path(usecases.__file__).parent
+    shutil.copytree(package, tmp_path / "fcutils" / "usecases", ignore=shutil.ignore_patterns("__pycache__"))
+    for module in package.parent.glob("*.py"):
+        shutil.copy(module, tmp_path / "fcutils")
+    shutil.copytree(SEEDS, tmp_path / "data" / "usecases")
+    (tmp_path / "fcutils" / "usecases" / "zoo.py").write_text(textwrap.dedent(ZOO))
+    (tmp_path / "data" / "usecases" / "zoo").mkdir()
+    (tmp_path / "data" / "usecases" / "zoo" / "tables.sql").write_text(
+        "CREATE TABLE animals (name TEXT PRIMARY KEY, legs INTEGER);"
+    )
+    (tmp_path / "data" / "usecases" / "zoo" / "animals.csv").write_text("name,legs\nzebra,4\n")
+    code = (
+        "from fcutils import usecases as u; tools = u.all_tools(); "
+        "print(u.NAMES[-1], 'get_weather' in tools.names, u.play(tools, u.dialogue('zoo')).messages[2].content)"
+    )
+    run = [sys.executable, "-c", code]
+    printed = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert printed.stdout.strip() == "zoo True 4", printed.stderr

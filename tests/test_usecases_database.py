@@ -196,23 +196,29 @@ def test_nobody_sees_the_inside_of_anothers_transaction(db):
     assert seen == [3]
 
 
-def _fill(path, name):
+def _count_up(path, together):
+    """Read, then write what was read: right only if nobody comes in between."""
     db = Database(path)
-    for number in range(20):
-        remind(db, f"{name}-{number}")
+    together.wait()
+    for _ in range(50):
+        with db.transaction():
+            (product,) = db.rows("SELECT stock FROM products WHERE id = 'P104'")
+            time.sleep(0.001)
+            db.write("UPDATE products SET stock = ? WHERE id = 'P104'", product["stock"] + 1)
 
 
 def test_processes_take_turns_on_a_file(tmp_path):
     path = tmp_path / "shared.db"
     db = Database(path)
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_fill, args=(path, name)) for name in "ab"]
+    together = context.Barrier(2)
+    workers = [context.Process(target=_count_up, args=(path, together)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert len(db.state()["reminders"]) == 3 + 40
+    assert db.rows("SELECT stock FROM products WHERE id = 'P104'") == [{"stock": 100}]
 
 
 def test_a_tool_that_is_killed_in_the_middle_leaves_nothing(tmp_path):

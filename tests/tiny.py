@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
-from dialect_samples import WORDS, byte_level, sentence_piece
+from dialect_samples import WORDS, byte_level, sentence_piece, tool
+from tokenizers import decoders
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -13,18 +15,38 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    PreTrainedTokenizerFast,
 )
 
+from fcutils.dialects import encode, get
 from fcutils.engines.base import Tools
 from fcutils.engines.local import LocalEngine
+from fcutils.messages import Message, ToolCall, conversation
 
+TALK = conversation(
+    [
+        Message("user", "What's the weather in Oslo?"),
+        Message("assistant", calls=(ToolCall("weather", {"city": "Oslo"}),)),
+        Message("tool", "cold", name="weather"),
+        Message("assistant", "It is cold in Oslo."),
+    ],
+    [tool("weather", city="The city's name")],
+)
 WINDOW = 48  # of the sliding layers: far less than a conversation
 CONTEXT = 4096
 FAMILIES = {
-    "llama": (LlamaConfig, LlamaForCausalLM, "hermes", lambda: byte_level(WORDS)),
-    "mistral": (MistralConfig, MistralForCausalLM, "mistral", lambda: sentence_piece("first")),
-    "gemma2": (Gemma2Config, Gemma2ForCausalLM, "gemma", lambda: sentence_piece("none")),
+    "llama": (LlamaConfig, LlamaForCausalLM, "hermes", lambda: byte_level.__wrapped__(WORDS)),
+    "mistral": (MistralConfig, MistralForCausalLM, "mistral", lambda: _decoding("first")),
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM, "gemma", lambda: _decoding("none")),
 }
+
+
+def _decoding(marker: str) -> PreTrainedTokenizerFast:
+    """A SentencePiece-like tokenizer that also knows the way back to text."""
+    made = sentence_piece.__wrapped__(marker)
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    made.backend_tokenizer.decoder = decoders.Sequence(steps)
+    return made
 
 
 def model(family: str, vocabulary: int, context: int = CONTEXT, seed: int = 0) -> Any:
@@ -44,28 +66,60 @@ def engine(family: str, dialect: str | None = None, context: int = CONTEXT, seed
     return LocalEngine(model(family, len(made), context, seed), made, dialect or own)
 
 
+@cache
+def taught() -> LocalEngine:
+    """A Llama that knows one conversation by heart, in `hermes`: it asks for the weather in Oslo, and says what came of it."""
+    made = byte_level.__wrapped__(WORDS)
+    made.eos_token = "<|im_end|>"
+    learner = model("llama", len(made), seed=1)
+    encoded = encode(get("hermes").render(TALK), made)
+    ids = torch.tensor([encoded.ids])
+    labels = ids.masked_fill(~torch.tensor([encoded.learn]), -100)
+    optimiser = torch.optim.AdamW(learner.train().parameters(), lr=2e-3)
+    for _ in range(200):
+        loss = learner(input_ids=ids, labels=labels).loss
+        if loss.item() < 0.01:
+            break
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    return LocalEngine(learner, made, "hermes", name="taught")
+
+
 class Script:
-    """A constraint that dictates replies, token by token: what a model does that says exactly this."""
+    """A constraint that dictates one reply after the other, token by token: what a model does that says exactly this.
 
-    def __init__(self, engine: LocalEngine, *replies: list[int]) -> None:
-        self._end, self._replies, self._told = engine.end_id, list(replies), 0
+    A text is what the model writes before the end of its turn; a message is said as the dialect says it.
+    """
 
-    def next(self) -> None:
-        self._told += 1
+    def __init__(self, engine: LocalEngine, *replies: str | Message) -> None:
+        self.told: list[list[int]] = []  # what was begun, the current reply last
+        self._left = [_ids(engine, reply) for reply in replies]
 
-    def guide(self, tools: Tools) -> Any:
-        return _Dictation([*self._replies[self._told], self._end])
+    def guide(self, tools: Tools) -> _Dictation:
+        return _Dictation(self)
+
+    def begin(self) -> None:
+        self.told.append(self._left.pop(0))
+
+
+def _ids(engine: LocalEngine, reply: str | Message) -> list[int]:
+    dialect = engine.dialect
+    pieces = dialect.reply(reply) if isinstance(reply, Message) else dialect.says(reply + dialect.ends[0])
+    return engine.encode(pieces)
 
 
 class _Dictation:
     active = True
 
-    def __init__(self, ids: list[int]) -> None:
-        self._ids, self._at = ids, 0
+    def __init__(self, script: Script) -> None:
+        self._script, self._at = script, 0
 
     def restrict(self, logits: Any) -> None:
+        if self._at == 0:  # not the rest of a reply that was paused
+            self._script.begin()
         logits.fill_(float("-inf"))
-        logits[self._ids[self._at]] = 0.0
+        logits[self._script.told[-1][self._at]] = 0.0
 
     def take(self, token: int) -> None:
         self._at += 1

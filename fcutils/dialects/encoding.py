@@ -33,12 +33,13 @@ def encode(pieces: Sequence[Piece], tokenizer: Any) -> Encoded:
     ids: list[int] = []
     learn: list[bool] = []
     parts: list[Part] = []
-    for run, token, inside in _runs(pieces, reader):
+    inside = False  # whether other text stands right before
+    for run, token in _runs(pieces, reader):
         if token is not None:
-            found, owners = [token], run
+            found, owners, inside = [token], run, False
         else:
             found, spans = reader.read("".join(piece.text for piece in run), inside)
-            owners = _owners(run, spans)
+            owners, inside = _owners(run, spans), reader.spaces.isdisjoint(found[-1:])
         ids += found
         learn.extend(piece.learn for piece in owners)
         parts.extend(piece.part for piece in owners)
@@ -50,22 +51,20 @@ def control_id(token: str, tokenizer: Any) -> int:
     return _reader(tokenizer).control(token)
 
 
-def _runs(pieces: Sequence[Piece], reader: _Reader) -> Iterator[tuple[list[Piece], int | None, bool]]:
-    """One token with its id, or pieces of text to be encoded together; and whether that text goes on from other text."""
+def _runs(pieces: Sequence[Piece], reader: _Reader) -> Iterator[tuple[list[Piece], int | None]]:
+    """One token with its id, or pieces of text to be encoded together."""
     run: list[Piece] = []
-    inside = False
     for piece in pieces:
         token = reader.control(piece.text) if piece.control else reader.added.get(piece.text) if piece.tag else None
         if run and (token is not None or (piece.text and piece.learn != run[0].learn)):
-            yield run, None, inside
-            run, inside = [], True
+            yield run, None
+            run = []
         if token is not None:
-            yield [piece], token, False
-            inside = False
+            yield [piece], token
         elif piece.text:
             run.append(piece)
     if run:
-        yield run, None, inside
+        yield run, None
 
 
 def _owners(run: Sequence[Piece], spans: Sequence[Span]) -> list[Piece]:
@@ -87,10 +86,10 @@ class _Reader:
 
     def __init__(self, backend: Any, added: Mapping[str, int], unknown: int | None) -> None:
         self.added = added
+        self.spaces = {id_ for token, id_ in added.items() if _is_space(token)}
         self._model = backend.model
-        spaces = sorted(filter(_is_space, added), key=len, reverse=True)
-        self._spaces = re.compile("|".join(map(re.escape, spaces)) or "(?!)")
-        self._controls = {id_ for token, id_ in added.items() if len(token) > 1 and not _is_space(token)} - {unknown}
+        self._space = re.compile("|".join(map(re.escape, sorted(filter(_is_space, added), key=len, reverse=True))) or "(?!)")
+        self._controls = {id_ for token, id_ in added.items() if len(token) > 1} - self.spaces - {unknown}
         self._behind_token = _parts(backend, _not_just_at_the_start)
         self._inside_text = _parts(backend, _nowhere)
 
@@ -107,7 +106,7 @@ class _Reader:
         ids: list[int] = []
         spans: list[Span] = []
         at = 0
-        for space in [*self._spaces.finditer(text), None]:
+        for space in [*self._space.finditer(text), None]:
             end = space.start() if space else len(text)
             if end > at:
                 found = self._read_plain(text[at:end], inside and at == 0)
@@ -139,7 +138,8 @@ class _Reader:
         raw = text.encode()
         stretches = [(word.offsets[0], raw[slice(*word.offsets)].decode()) for word in words if word.id in self._controls]
         cuts = [start + len(stretch[0].encode()) for start, stretch in stretches if len(stretch) > 1]
-        return [_moved(word, start) for start, end in _between(cuts, len(raw)) for word in self._words(raw[start:end].decode())]
+        parts = zip([0, *cuts], [*cuts, len(raw)], strict=True) if cuts else ()
+        return [_moved(word, start) for start, end in parts for word in self._words(raw[start:end].decode())] or words
 
 
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # no tokenizer takes half of a surrogate pair
@@ -160,10 +160,6 @@ def _reader(tokenizer: Any) -> _Reader:
 
 def _is_space(token: str) -> bool:
     return not token.replace("▁", " ").strip()
-
-
-def _between(cuts: Sequence[int], end: int) -> Iterator[Span]:
-    return zip([0, *cuts], [*cuts, end], strict=True)
 
 
 def _moved(word: Any, by: int) -> Any:

@@ -15,8 +15,8 @@ from fcutils.messages import Message
 HEAD = "You can call these tools:\n"
 TAIL = (
     '\n\nThink first, between <think> and </think>. To call a tool, write {"name": ..., "arguments": {...}} between '
-    "<tool_call> and </tool_call>; its result comes back between <tool_response> and </tool_response>. When no tool fits, say so; when a "
-    "value is missing, ask for it.\n\n"
+    "<tool_call> and </tool_call>; its result comes back between <tool_response> and </tool_response>. When no tool fits, say "
+    "so; when a value is missing, ask for it.\n\n"
 )
 
 

@@ -15,8 +15,8 @@ from fcutils.messages import Message
 
 SYSTEM_HEAD = (
     "You are a function calling AI model. You are provided with function signatures within <tools></tools> XML tags. You may "
-    "call one or more functions to assist with the user query. Don't make assumptions about what values to plug into functions. "
-    "Here are the available tools: <tools> "
+    "call one or more functions to assist with the user query. Don't make assumptions about what values to plug into "
+    "functions. Here are the available tools: <tools> "
 )
 SYSTEM_TAIL = (
     " </tools>Use the following pydantic model json schema for each tool call you will make: "

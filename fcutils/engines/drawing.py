@@ -68,7 +68,7 @@ class TextStream:
         self._open: list[int] = []  # tokens whose text is not
 
     def step(self, token: int) -> str:
-        self._open.append(token)
+        self._open = [*self._open, token]  # a new list: a copy of this stream stays where it was
         text = self._text()
         return "" if text.endswith("\ufffd") and len(self._open) < LONGEST else self._give(text)
 

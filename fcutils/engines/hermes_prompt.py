@@ -22,7 +22,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 UNUSED: Mapping[str, Any] = MappingProxyType(
     {"temperature": 1.0, "top_p": 1.0, "top_k": 50}
-)  # what greedy does not complain of
+)  # greedy takes these without complaint
 
 
 def generate_hermes(

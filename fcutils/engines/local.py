@@ -7,6 +7,7 @@ token. Many conversations at once are `batch.py`'s; which token is chosen, and w
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -137,14 +138,14 @@ class LocalChat(Chat):
                 return
 
     def mark(self) -> Mark:
-        return Mark(len(self._ids), self._turn)
+        return Mark(len(self._ids), (self._turn, copy.copy(self._text)))
 
     def rollback(self, mark: Mark) -> None:
         if mark.position > len(self._ids):
             raise EngineError("this mark is of another chat, or of something that was rolled back before")
         del self._ids[mark.position :]
-        self._turn = mark.state
-        self._text = TextStream(self._engine.tokenizer, self._ids)
+        self._forget(mark.position)
+        self._turn, self._text = mark.state[0], copy.copy(mark.state[1])
 
     # ---- turns ---------------------------------------------------------------------------------------------------------
 
@@ -205,9 +206,8 @@ class LocalChat(Chat):
         """Logits for the next token, [1, vocabulary]."""
         if self._cache is None:
             self._cache = conversation_cache(self._engine.model)
-        held = min(self._cache.get_seq_length(), len(self._ids) - 1)
-        self._cache.crop(held - self._cache.get_seq_length())
-        waiting = torch.tensor([self._ids[held:]], device=self._engine.model.device)
+        self._forget(len(self._ids) - 1)
+        waiting = torch.tensor([self._ids[self._cache.get_seq_length() :]], device=self._engine.model.device)
         try:
             out = self._engine.model(input_ids=waiting, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
         except BaseException:  # some layers may have taken these tokens and some not: begin anew the next time
@@ -215,6 +215,11 @@ class LocalChat(Chat):
             raise
         self.forwarded += waiting.shape[1]
         return out.logits[:, -1]
+
+    def _forget(self, position: int) -> None:
+        """What the model has read from here on."""
+        if self._cache is not None:
+            self._cache.crop(min(0, position - self._cache.get_seq_length()))
 
     def _guide(self, constraint: Constraint | None) -> Guide | None:
         if constraint is None:

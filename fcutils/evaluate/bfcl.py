@@ -78,6 +78,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _row(line: Mapping[str, Any], category: str, answers: Mapping[str, Any]) -> Conversation:
     """One question as a row; MessageError says why it cannot be one."""
     nothing = "irrelevance" in category
+    question = _question(line["question"])
     tools = [_tool(function) for function in _listed(line["function"])]
     meta: dict[str, Any] = {"id": line["id"], "category": category, "kinds": ["nothing" if nothing else "single"]}
     gold = Message("assistant")
@@ -88,7 +89,7 @@ def _row(line: Mapping[str, Any], category: str, answers: Mapping[str, Any]) -> 
         meta["acceptable"] = [dict(accept) for _, accept in wanted]
         wants = (Want(name, {key: acceptable_answers(values) for key, values in accept.items()}) for name, accept in wanted)
         gold = Message("assistant", calls=tuple(map(example, wants)))
-    row = Conversation((*_question(line["question"]), gold), tuple(tools), meta)
+    row = Conversation((*question, gold), tuple(tools), meta)
     asks_of(row, 1)
     return row
 

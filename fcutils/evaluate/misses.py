@@ -33,6 +33,10 @@ Reason = Literal[
     "unparsable",  # something that was meant as a call cannot be read; the detail is the parser's fault
     "no call",
     "call where none was due",
+    "changed what it should not",  # these four are a dialogue's
+    "wrong end state",
+    "claimed what is not so",
+    "not told",
     "did not ask",  # neither a call nor a question where something is missing
     "no answer",  # silence after a tool's result
     "wrong number of calls",

@@ -130,6 +130,7 @@ def describe(engine: Engine, max_tokens: int, sampling: Sampling, constraint: Co
     """What a reply depends on, beside the conversation."""
     return {
         "name": engine.name,
+        "server": getattr(engine, "base_url", ""),
         "dialect": engine.dialect.name,
         "constrained": constraint is not None,
         "max_tokens": max_tokens,

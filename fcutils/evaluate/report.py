@@ -125,6 +125,16 @@ class Report:
     def missed(self) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.misses)
 
+    @cached_property
+    def passed(self) -> dict[int, float]:
+        """pass^k for every k up to the number of runs: how often k runs of a dialogue all succeed."""
+        runs: dict[int, list[bool]] = {}
+        for outcome in self.outcomes:
+            if "dialogue" in outcome.marks:
+                runs.setdefault(outcome.row, []).append(outcome.marks["dialogue"])
+        counted = [(sum(marks), len(marks)) for marks in runs.values()]
+        return {k: pass_hat(counted, k) for k in range(1, max((n for _, n in counted), default=0) + 1)}
+
     @property
     def name(self) -> str:
         return str(self.engine.get("name", "model"))
@@ -161,6 +171,8 @@ class Report:
         """The table of scores, the counted reasons, and so many misses with both sides side by side."""
         lines = [f"**{self.name}** on {self.data}: {self.rows} rows, {self.replies} replies", "", side_by_side({"score": self})]
         lines += ["", self._cost()]
+        if len(self.passed) > 1:
+            lines += ["", ", ".join(f"pass^{k} {share:.1%}" for k, share in self.passed.items())]
         if self.groups:
             lines += ["", "| rows | whole call, or holding back |", "|---|---|"]
             both = {group: scores.get("whole call") or scores.get("holds back") for group, scores in self.groups.items()}

@@ -46,17 +46,17 @@ class Said:
     @classmethod
     def of(cls, text: str) -> Said:
         numbers = {float(found.replace(",", ".")) for found in _NUMBER.findall(text)}
-        spelt = set(_words(text).split())
-        return cls(_words(text), frozenset(numbers | {float(n) for n, word in enumerate(_SPELT) if word in spelt}))
+        spelt = set(whole_words(text).split())
+        return cls(whole_words(text), frozenset(numbers | {float(n) for n, word in enumerate(_SPELT) if word in spelt}))
 
     def has(self, value: Any) -> bool:
         if isinstance(value, str):
-            return _words(value).strip() != "" and _words(value) in self.words
+            return whole_words(value).strip() != "" and whole_words(value) in self.words
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) in self.numbers
 
 
-def _words(text: str) -> str:
-    """Whole words can be found in this, whatever stands between them."""
+def whole_words(text: str) -> str:
+    """A text as its words, so that whole words are found in it whatever stands between them."""
     return " ".join(["", *_WORD.findall(text.lower()), ""])
 
 

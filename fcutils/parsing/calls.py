@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fcutils.messages import ToolCall
-from fcutils.parsing.scanner import BadValue, parse_object
+from fcutils.parsing.scanner import BadValue, FaultKind, parse_object
 
 _KNOWN_KEYS = {"name", "arguments", "parameters", "id", "type", "index", "function"}
 
@@ -87,7 +87,7 @@ def _arguments(function: Mapping[str, Any], lenient: bool) -> dict[str, Any]:
         try:
             return {} if lenient and not raw.strip() else parse_object(raw)
         except BadValue as bad:
-            kind = "bad_number" if bad.kind == "bad_number" else "bad_arguments"
+            kind: FaultKind = "bad_number" if bad.kind == "bad_number" else "bad_arguments"
             raise BadValue(kind, f"{key!r} is text that is no JSON object: {bad.reason}") from None
     if not isinstance(raw, dict):
         raise BadValue("bad_arguments", f"{key!r} must be an object, not {type(raw).__name__}")

@@ -96,7 +96,8 @@ class ReplyStream:
 
 
 def _tool_name(tool: str | Mapping[str, Any]) -> str:
-    name: Any = tool if isinstance(tool, str) else tool.get("function", tool).get("name")
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else tool
     if not isinstance(name, str):
         raise ValueError(f"a tool is given by its name or in OpenAI's form, with a name, not {str(tool)[:80]!r}")
     return name

@@ -125,7 +125,8 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         try:  # autocommit, so that only `transaction` opens transactions
-            connection = sqlite3.connect(self.path or ":memory:", _WAIT, isolation_level=None, check_same_thread=False)
+            where = self.path or ":memory:"
+            connection = sqlite3.connect(where, timeout=_WAIT, isolation_level=None, check_same_thread=False)
         except sqlite3.OperationalError as error:
             raise DatabaseError(
                 f"{self.path} cannot be opened ({error}): check that its folder exists and may be written"

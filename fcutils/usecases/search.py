@@ -1,4 +1,4 @@
-"""A search engine over a small shipped index: 72 short pages, written for this project.
+"""A search engine over a small shipped index: some seventy short pages, written for this project.
 
 Knows one table, `data/usecases/search/pages.csv`, and ranks it. It asks no network; the pages' addresses lead nowhere.
 """

@@ -1,0 +1,323 @@
+"""The loop itself: it reads what the model writes as it is written, pauses behind every call, has the calls run, and goes on.
+
+It does not know where text comes from (`engines/`), how calls are written (`parsing/`, `dialects/`) or run (`toolbox.py`).
+Only what the model sampled is read for calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fcutils.dialects import Dialect
+from fcutils.engines.base import GREEDY, Chat, Constraint, ContextFull, Engine, EngineError, Mark, Sampling
+from fcutils.loop.events import (
+    Answer,
+    BadCall,
+    Call,
+    Event,
+    Observed,
+    Offered,
+    Shortened,
+    Stop,
+    StopReason,
+    Text,
+    Thought,
+)
+from fcutils.loop.shorten import cut_oldest
+from fcutils.messages import Conversation, Fault, Message, Observation, Reply, ToolCall
+from fcutils.parsing import CallDone, FaultFound, ReplyStream, TextPiece, ThoughtPiece, parse_reply
+from fcutils.parsing import Event as Parsed
+from fcutils.toolbox import Toolbox
+
+Selector = Callable[[Conversation, Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+
+ROOM = 256  # tokens that a reply is to have once results were cut
+_MENDABLE = ("unparsable", "unknown_tool", "invalid_arguments")
+_STOPPING: dict[str, StopReason] = {"refused": "refused", "repeated": "repeated"}
+
+
+class ToolLoop:
+    """A conversation between a person, a model and tools. `conversation` is what was said so far; `run` goes on with it.
+
+    `max_turns`, `max_tokens` (written by the model) and `max_tries` (replies in a row with nothing but bad calls) hold for each
+    run. `select_tools` says, with every request, which of the toolbox's tools the model is to see. `when_full`: what to do
+    when the conversation outgrows the model; "cut_oldest" cuts the oldest results, visibly, and reads the rest anew.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        toolbox: Toolbox,
+        dialect: str | Dialect | None = None,
+        *,
+        system: str = "",
+        max_turns: int = 8,
+        max_tokens: int = 2048,
+        max_tries: int = 3,
+        sampling: Sampling = GREEDY,
+        constraint: Constraint | None = None,
+        select_tools: Selector | None = None,
+        when_full: Literal["cut_oldest", "stop"] = "cut_oldest",
+    ) -> None:
+        self.engine = engine if dialect is None else engine.speaking(dialect)
+        self.toolbox = toolbox
+        self.max_turns, self.max_tokens, self.max_tries = max_turns, max_tokens, max_tries
+        self.sampling, self.constraint = sampling, constraint
+        self.select_tools, self.when_full = select_tools, when_full
+        self.conversation = Conversation((Message("system", system),) if system else ())
+        self._chat: Chat | None = None
+        self._mark = Mark(0)  # where the chat stood when it was last at the end of `conversation`
+        self._pending: Message | None = None  # a reply whose calls have no results yet
+        self._retired = _Count(0, 0)
+
+    def run(self, request: str | Conversation | None = None) -> Generator[Event, None, Conversation]:
+        """Events as they happen, the last a `Stop`; returns the conversation.
+
+        A text is said by the user; a conversation takes the place of the one so far; with None the model goes on where things
+        stand. Whatever interrupts a run, the next one can go on from `conversation`.
+        """
+        steps, observations = self._steps(request), None
+        try:
+            while (step := _advance(steps, observations)) is not None:
+                observations = self.toolbox.call_all(step.calls) if isinstance(step, _Act) else None
+                if not isinstance(step, _Act):
+                    yield step
+        finally:
+            steps.close()
+        return self.conversation
+
+    async def arun(self, request: str | Conversation | None = None) -> AsyncIterator[Event]:
+        """The same for an event loop: the model writes in a thread, async tools run on the loop."""
+        steps, observations = self._steps(request), None
+        try:
+            while (step := await _in_thread(_advance, steps, observations)) is not None:
+                observations = await self.toolbox.acall_all(step.calls) if isinstance(step, _Act) else None
+                if not isinstance(step, _Act):
+                    yield step
+        finally:
+            steps.close()
+
+    # ---- the steps of a run, the same for both ---------------------------------------------------------------------------
+
+    def _steps(self, request: str | Conversation | None) -> _Steps:
+        began, turns = time.perf_counter(), 0
+        self._take(request)
+        before, tries = self._count(), 0
+        try:
+            if self.select_tools is not None:
+                names = tuple(tool["function"]["name"] for tool in self.conversation.tools)
+                yield Offered(names, len(self.toolbox))
+            while turns < self.max_turns:
+                turns += 1
+                kinds = yield from self._turn(before.sampled + self.max_tokens)
+                tries = tries + 1 if kinds.issubset(_MENDABLE) else 0
+                if tries == self.max_tries:
+                    raise _Halt("mending", f"{tries} times in a row the model's calls could not be used")
+            raise _Halt("turns", f"{turns} replies were written, and none was an answer")
+        except _Halt as reached:
+            halt = reached
+        except ContextFull as full:
+            halt = _Halt("context", str(full))
+        except EngineError as error:
+            halt = _Halt("engine", str(error))
+        finally:
+            self._settle()
+        took, seconds = self._count().since(before), time.perf_counter() - began
+        yield Stop(halt.reason, halt.detail, self.conversation, turns, took.sampled, took.forwarded, seconds)
+
+    def _turn(self, limit: int) -> Generator[Event | _Act, Any, set[str]]:
+        """One reply and what comes of it: the kinds of its observations."""
+        reply = parse_reply((yield from self._write(limit)), self.engine.dialect.name)
+        if not reply.calls and not reply.faults:
+            self._keep(Message("assistant", reply.content, reply.thought))
+            yield Answer(reply.content)
+            raise _Halt(_outcome(reply.content))
+        self._pending = _message(reply)
+        observations = (yield _Act(reply.calls)) if reply.calls else []
+        observations = [*observations, *map(_unparsable, reply.faults)]
+        self._now.observe(observations)
+        self._keep(self._pending, *(observation.to_message() for observation in observations))
+        for place, observation in enumerate(observations):
+            yield Observed(observation, reply.calls[place] if place < len(reply.calls) else None)
+        for observation in observations:
+            if reason := _STOPPING.get(observation.kind):
+                raise _Halt(reason, f"{observation.name}: {observation.content}")
+        return {observation.kind for observation in observations}
+
+    def _write(self, limit: int) -> Generator[Event, Any, str]:
+        """What the model writes, once it fits."""
+        while True:
+            try:
+                return (yield from self._try_to_write(limit))
+            except ContextFull as full:
+                yield from self._make_room(full)
+
+    def _try_to_write(self, limit: int) -> Generator[Event, Any, str]:
+        """One reply. What a model says behind its calls instead of waiting for their results is taken back."""
+        chat, stream, written = self._now, ReplyStream(self.engine.dialect.name), []
+        called: tuple[Mark, int] | None = None  # behind the last call
+        while True:
+            left = limit - self._count().sampled
+            if left <= 0:
+                raise _Halt("tokens", f"{self.max_tokens} tokens were written")
+            for piece in chat.write(max_tokens=left, sampling=self.sampling, constraint=self.constraint, stop_at_call=True):
+                written.append(piece)
+                parsed = stream.feed(piece)
+                if called and any(isinstance(one, TextPiece) and one.text.strip() for one in parsed):
+                    chat.rollback(called[0])
+                    return "".join(written[: called[1]])
+                yield from _told(parsed)
+            if chat.ended == "context":
+                raise ContextFull(len(chat.ids) + 1, len(chat.ids))
+            if chat.ended == "end":
+                break
+            called = (chat.mark(), len(written)) if chat.ended == "call" else called
+        yield from _told(stream.close())
+        return "".join(written)
+
+    def _make_room(self, full: ContextFull) -> Iterator[Event]:
+        """Cuts results until a reply fits. The model must read what is left anew."""
+        room = min(ROOM, full.context // 4)
+        while True:
+            cut = cut_oldest(self.conversation) if self.when_full == "cut_oldest" else None
+            if cut is None:
+                raise full
+            talk, place, gone = cut
+            self._begin(talk)
+            yield Shortened(place, gone)
+            needed = len(self._now.ids) + room
+            if needed <= full.context:
+                return
+            full = ContextFull(needed, full.context)
+
+    # ---- the conversation, and the chat that holds it --------------------------------------------------------------------
+
+    @property
+    def _now(self) -> Chat:
+        assert self._chat is not None, "a run begins with a chat"
+        return self._chat
+
+    def _take(self, request: str | Conversation | None) -> None:
+        """Brings conversation and chat to where the model is to reply."""
+        talk, chat = self.conversation, self._chat
+        if chat is not None:
+            chat.rollback(self._mark)
+        if isinstance(request, Conversation):
+            talk, chat = request, None
+            self.toolbox.reset()
+        elif request is not None:
+            talk = talk.add(Message("user", request))
+        if not talk.messages or talk.messages[-1].role not in ("user", "tool"):
+            raise ValueError("there is nothing for the model to reply to: give run() what the user says")
+        offered = self.toolbox.tools if self.select_tools is None else self.select_tools(talk, self.toolbox.tools)
+        tools = tuple(offered)
+        if chat is None or tools != talk.tools:
+            self._begin(replace(talk, tools=tools))
+            return
+        if request is not None:
+            chat.say(talk.messages[-1].content)
+        self.conversation, self._mark = talk, chat.mark()
+
+    def _begin(self, talk: Conversation) -> None:
+        """A new chat that stands at the end of this conversation."""
+        chat = self.engine.resume(talk)
+        self._retired = self._count()
+        self.conversation, self._chat, self._mark = talk, chat, chat.mark()
+
+    def _keep(self, *messages: Message) -> None:
+        self.conversation, self._mark, self._pending = self.conversation.add(*messages), self._now.mark(), None
+
+    def _settle(self) -> None:
+        """Chat and conversation in agreement, however the run ended. Calls without results get some that say so."""
+        self._now.rollback(self._mark)
+        if self._pending is None:
+            return
+        words = "Interrupted before there was a result; it may have run, or not."
+        lost = (Observation(words, "failed", call.name, call.id) for call in self._pending.calls)
+        messages = (self._pending, *(observation.to_message() for observation in lost))
+        self._now.add(*messages)
+        self._keep(*messages)
+
+    def _count(self) -> _Count:
+        """Tokens so far, in all chats."""
+        if self._chat is None:
+            return self._retired
+        return _Count(self._retired.sampled + self._chat.sampled, self._retired.forwarded + self._chat.forwarded)
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """The wish to have calls run; their observations are sent back."""
+
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    sampled: int
+    forwarded: int
+
+    def since(self, before: _Count) -> _Count:
+        return _Count(self.sampled - before.sampled, self.forwarded - before.forwarded)
+
+
+class _Halt(Exception):
+    """The run has a reason to stop."""
+
+    def __init__(self, reason: StopReason, detail: str = "") -> None:
+        self.reason: StopReason = reason
+        self.detail = detail
+
+
+_Steps = Generator[Event | _Act, list[Observation] | None, None]
+
+
+def _advance(steps: _Steps, observations: list[Observation] | None) -> Event | _Act | None:
+    try:
+        return steps.send(observations)
+    except StopIteration:
+        return None
+
+
+async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run in a thread. When this task is cancelled, the step that runs is waited for: it cannot be left in the middle."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+def _told(parsed: Sequence[Parsed]) -> Iterator[Event]:
+    for one in parsed:
+        match one:
+            case TextPiece(text):
+                yield Text(text)
+            case ThoughtPiece(text):
+                yield Thought(text)
+            case CallDone(call):
+                yield Call(call)
+            case FaultFound(fault):
+                yield BadCall(fault)
+
+
+def _message(reply: Reply) -> Message:
+    """What is kept of a reply. Where none of its calls could be read, that is its very words."""
+    content = reply.content if reply.calls else reply.text.strip()
+    return Message("assistant", content, reply.thought if reply.calls else "", reply.calls)
+
+
+def _unparsable(fault: Fault) -> Observation:
+    words = f"A call could not be read: {fault.reason}. Write it again, as one JSON object with a name and arguments."
+    return Observation(words, "unparsable")
+
+
+def _outcome(answer: str) -> StopReason:
+    """Whether the last thing said is a question."""
+    said = answer.rstrip(" \n\t*_\"'”’)»")
+    return "asked" if said.endswith(("?", "？", "؟")) else "answered"
