@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = (
     MappingProxyType(  # name: (module:function of the other arguments -> exit code, summary)
         {
             "evaluate": ("fcutils.evaluate.command:run_evaluate", "score a model on rows, a benchmark's folder, or dialogues"),
+            "demo": ("fcutils.demo:run_demo", "one question, with its call, its result and its answer"),
             "compare": ("fcutils.evaluate.command:run_compare", "reports side by side, and whether they really differ"),
         }
     )

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import mean, median
 from typing import Any, Literal
 
-from fcutils.messages import Conversation, Message, MessageError, dumps
+from fcutils.messages import Conversation, Message, ToolCall, dumps
 
 Style = Literal["tool_calls", "function_call"]
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -71,51 +72,123 @@ def check_file(path: str | Path) -> list[RowFault]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Conversation | RowFault]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, Conversation.from_dict(json.loads(line))
-            except json.JSONDecodeError as error:
-                yield number, RowFault(str(path), number, f"not a JSON object (cut off?): {error}")
-            except (MessageError, AttributeError, TypeError) as error:
-                yield number, RowFault(str(path), number, str(error))
+            if line.strip():
+                found = _row(line)
+                yield number, RowFault(str(path), number, found) if isinstance(found, str) else found
+
+
+def _row(line: bytes) -> Conversation | str:
+    """The row, or why there is none."""
+    try:
+        data = json.loads(line.decode(), parse_constant=_no_number)
+        if not isinstance(data, dict):
+            return f"a row is a JSON object, not a {type(data).__name__}"
+        row = Conversation.from_dict(data)
+    except json.JSONDecodeError as error:
+        return f"not a JSON object (cut off?): {error}"
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (cut off?): {error}"
+    except RecursionError:
+        return "nested too deeply"
+    except (ValueError, AttributeError, TypeError) as error:
+        return str(error)
+    return row if isinstance(row.meta, dict) else f"'meta' must be an object, not a {type(row.meta).__name__}"
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def row_faults(row: Conversation) -> Iterator[str]:
-    """What is wrong inside one row: calls that no tool takes, arguments that do not fit, results that answer nothing."""
-    schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in row.tools}
-    if len(schemas) < len(row.tools):
-        yield "two tools have the same name"
+    """What is wrong inside one row: tools that cannot be, calls that no tool takes, arguments that do not fit, results that
+    answer nothing.
+    """
+    schemas: dict[str, Any] = {}
+    for number, tool in enumerate(row.tools):
+        name, schema, fault = _told(tool)
+        if fault or name in schemas:
+            yield f"tool {number}: {fault or f'a second one named {name!r}'}"
+        if name:
+            schemas[name] = None if fault else schema
     if not row.messages:
         yield "no messages"
-    waiting = 0
+    waiting: list[ToolCall] = []
     for number, message in enumerate(row.messages):
         if message.role == "tool":
-            waiting -= 1
-            if waiting < 0:
-                yield f"message {number}: a result without a call before it"
+            call = _answered(message, waiting)
+            if call is None:
+                yield f"message {number}: a result{f' of {message.name}' * bool(message.name)} that answers no call before it"
+            else:
+                waiting.remove(call)
             continue
         if waiting:
-            yield f"message {number}: {waiting} call(s) before it have no result"
-        waiting = len(message.calls)
-        for call in message.calls:
-            if call.name not in schemas:
-                yield f"message {number}: no tool named {call.name!r} on offer"
-            else:
-                yield from (
-                    f"message {number}: {call.name}: {why}" for why in argument_faults(call.arguments, schemas[call.name])
-                )
+            yield f"message {number}: {len(waiting)} call(s) before it have no result"
+        waiting = list(message.calls)
+        yield from (f"message {number}: {why}" for call in message.calls for why in _call_faults(call, schemas))
+
+
+def _told(tool: Any) -> tuple[str, Any, str]:
+    """A tool's name, its schema, and what is wrong with them."""
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(name, str) or not name:
+        return "", None, "it must be an object with a 'function' that has a 'name'"
+    schema = function.get("parameters") or {}
+    try:
+        found = _validator(dumps(schema))
+    except (ValueError, TypeError, RecursionError) as error:
+        found = str(error)
+    return name, schema, f"{name}: its parameters are no JSON Schema: {found}" if isinstance(found, str) else ""
+
+
+def _call_faults(call: ToolCall, schemas: Mapping[str, Any]) -> Iterator[str]:
+    if call.name not in schemas:
+        yield f"no tool named {call.name!r} on offer"
+    elif (schema := schemas[call.name]) is not None:
+        yield from (f"{call.name}: {why}" for why in argument_faults(call.arguments, schema))
+
+
+def _answered(result: Message, waiting: Sequence[ToolCall]) -> ToolCall | None:
+    """The waiting call that a result answers: the one it names by id, or else by its tool; the first, if it names neither."""
+    if result.call_id and any(call.id for call in waiting):
+        waiting = [call for call in waiting if call.id == result.call_id]
+    elif result.name:
+        waiting = [call for call in waiting if call.name == result.name]
+    return waiting[0] if waiting else None
 
 
 def argument_faults(arguments: Any, schema: Any) -> list[str]:
-    """Why these arguments do not fit this schema; keys that it does not name are faults, too."""
-    from jsonschema import Draft202012Validator
+    """Why these arguments do not fit this schema. Keys that it does not name are faults, too, unless it says that they are not."""
+    validator = _validator(dumps(schema))
+    if isinstance(validator, str):
+        return [f"its parameters are no JSON Schema: {validator}"]
+    try:
+        dumps(arguments)
+        found = [_why(error) for error in validator.iter_errors(dict(arguments))]
+    except (ValueError, RecursionError, LookupError, re.error) as error:  # NaN; a reference to nowhere; a broken pattern
+        return [f"cannot be checked: {error}"]
+    if schema.keys() & {"additionalProperties", "patternProperties"}:
+        return found
+    return found + [f"unknown argument {name!r}" for name in sorted(set(arguments) - set(schema.get("properties", {})))]
 
-    found = [_why(error) for error in Draft202012Validator(schema).iter_errors(dict(arguments))]
-    unknown = sorted(set(arguments) - set(schema.get("properties", {})))
-    return found + [f"unknown argument {name!r}" for name in unknown]
+
+@cache
+def _validator(schema: str) -> Any:
+    """What checks arguments against a schema (its JSON), or why it is none. References lead nowhere outside: no download."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+
+    told = json.loads(schema)
+    if not isinstance(told, dict):
+        return f"it must be an object, not a {type(told).__name__}"
+    try:
+        Draft202012Validator.check_schema(told)
+    except SchemaError as error:
+        return _why(error)
+    return Draft202012Validator(told, registry=Registry())
 
 
 def _why(error: Any) -> str:
@@ -140,7 +213,7 @@ def write_rows(rows: Iterable[Conversation], path: str | Path, style: Style = "t
 
 def split(rows: Sequence[Conversation], shares: Sequence[float], seed: int = 0) -> list[list[Conversation]]:
     """Rows in shuffled parts of these shares. For an honest test of unseen tools, split by tools instead: see `universe`."""
-    if any(share < 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+    if any(share < 0 for share in shares) or not abs(sum(shares) - 1) < 1e-9:
         raise ValueError(f"shares must be positive and sum to 1, not {list(shares)}")
     order = list(rows)
     Random(seed).shuffle(order)

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -193,16 +193,17 @@ class Toolbox:
         """Whether a call may run, in the order in which calls came; written down before anything happens."""
         key = uuid.uuid4().hex if self._journal else ""
         entry = self._entries.get(call.name) if isinstance(call.name, str) else None
+        arguments = dict(call.arguments) if isinstance(call.arguments, Mapping) else call.arguments  # JSON knows no other
         try:
-            self._note("call", key, name=call.name, arguments=call.arguments, id=call.id)
+            self._note("call", key, name=call.name, arguments=arguments, id=call.id)
         except OSError as error:
             return _Job(call, key, Outcome(f"Not run, for want of a journal: {error}", "failed"))
-        if self._guard.repeated(call):
+        if self._guard.repeated(call.name, arguments):
             words = f"This same call was made {self._guard.most} times in a row. Use what it gave, or do something else."
             return _Job(call, key, Outcome(words, "repeated"))
         if entry is None:
             return _Job(call, key, Outcome(no_such("tool", str(call.name), self.names), "unknown_tool"))
-        read = entry.tool.read(call.arguments)
+        read = entry.tool.read(arguments)
         return _Job(call, key, read if isinstance(read, Outcome) else _Ready(entry, *read))
 
     def _run(self, job: _Job) -> Observation:
@@ -314,9 +315,10 @@ class _Guard:
         self._last: object = None
         self._times = 0
 
-    def repeated(self, call: ToolCall) -> bool:
+    def repeated(self, name: str, arguments: Any) -> bool:
+        """Count a call, and say whether it is one too many."""
         try:
-            this: object = (call.name, json.dumps(call.arguments, sort_keys=True))
+            this: object = (name, json.dumps(arguments, sort_keys=True))
         except (TypeError, ValueError, RecursionError):
             this = object()  # not JSON, and like no other
         with self._lock:

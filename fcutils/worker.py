@@ -144,6 +144,9 @@ class _Worker:
     def kill(self) -> None:
         """End the process and everything it started."""
         _kill_tree(self.process.pid)
+        if hasattr(os, "killpg"):  # where it died by itself, its children are nobody's any more, but still of its group
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         assert self.process.stdin
         with suppress(OSError):  # what is left in its buffer has nowhere to go

@@ -73,7 +73,7 @@ def plain(made) -> list[tuple[str, str]]:
 
 
 @each
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(calls, max_size=3), st.data())
 @example([ToolCall("f", {"x": "</tool_call></function></functioncall>[TOOL_CALLS]</s>"})], None)
 def test_calls_are_read_back_whatever_stands_in_them_and_beside_them(dialect, made, data):
@@ -89,6 +89,7 @@ def test_calls_are_read_back_whatever_stands_in_them_and_beside_them(dialect, ma
 
 
 @each
+@settings(max_examples=50, deadline=None)
 @given(calls.map(lambda call: (call,)) | st.just(()), unmarked, unmarked)
 def test_thought_and_content_are_read_back(dialect, made, thought, content):
     content = content.strip().lstrip("{[`")

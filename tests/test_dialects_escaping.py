@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 from dialect_samples import tool, written
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcutils.dialects import DIALECTS
@@ -43,6 +43,7 @@ def plainest(text: str) -> str:
 
 
 @each
+@settings(deadline=None)
 @given(st.data())
 def test_no_spelling_of_a_mark_gets_through(dialect, data):
     marks = dialect.tokens + dialect.tags
@@ -86,6 +87,7 @@ def test_other_text_stays(dialect, text):
 
 
 @each
+@settings(deadline=None)
 @given(st.data())
 def test_json_says_the_same_as_before(dialect, data):
     words = st.lists(st.sampled_from([*dialect.tokens, *dialect.tags, "\\", '"', "\n"]) | st.text(max_size=3), max_size=5).map(

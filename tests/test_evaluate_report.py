@@ -156,7 +156,7 @@ def test_the_markdown_says_it_all_in_tables() -> None:
     assert "| whole call | 50.0% [9.5%, 90.5%] of 2 |" in text
     assert "40 tokens (8.0 a reply), 2.5 s (0.50 s a reply)" in text
     assert "failed on 1 of the rows" in text and "out of memory" in text
-    assert "| wrong tool | 1 |" in text
+    assert "| wrong tool | 1 |  |" in text
     assert "asked \\| this" in text
 
 
@@ -209,3 +209,10 @@ def test_the_tables_of_the_last_lessons() -> None:
     together = side_by_side({"prompted": before, "fine-tuned": after})
     assert together.splitlines()[0] == "|  | prompted | fine-tuned | what earns it |"
     assert "| whole call | 33.3% [6.1%, 79.2%] of 3 | 66.7% [20.8%, 93.9%] of 3 |" in together
+
+
+def test_what_the_misses_have_in_common_is_counted() -> None:
+    details = ["copied", "copied", "unit", ""]
+    misses = [(Miss("wrong value", detail), Miss("wrong type", "int")) for detail in details]
+    found = report(*(Outcome(str(n), n, "call", "", "", "", {}, one) for n, one in enumerate(misses)))
+    assert "| wrong value | 4 | copied 2, unit 1 |" in found.markdown()

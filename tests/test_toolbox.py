@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import jsonschema
@@ -84,6 +85,12 @@ def test_schemas_that_are_given_out_are_copies() -> None:
     box = box_of(add)
     box.tools[0]["function"]["parameters"]["properties"].clear()
     assert list(box.tools[0]["function"]["parameters"]["properties"]) == ["a", "b"]
+
+
+def test_any_mapping_will_do_for_arguments() -> None:
+    box = box_of(add)
+    kinds = [box.call(ToolCall("add", MappingProxyType({"a": 1}))).kind for _ in range(4)]
+    assert kinds == ["ok", "ok", "ok", "repeated"]
 
 
 def test_a_model_is_a_tool_too() -> None:

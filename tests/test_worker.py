@@ -141,6 +141,16 @@ def test_an_exit_is_a_crash(code: int) -> None:
     assert caught.value.kind == "crashed"
 
 
+def test_children_of_one_that_crashed_end_too(tmp_path: Path) -> None:
+    def crash(path: bytes) -> bytes:
+        Path(path.decode()).write_text(str(subprocess.Popen(SLEEPER).pid), encoding="utf-8")
+        os._exit(1)
+
+    with pytest.raises(WorkerError, match="exit code 1"):
+        run(crash, str(tmp_path / "pid"))
+    assert gone((tmp_path / "pid").read_bytes())
+
+
 def test_closing_everything_is_a_crash() -> None:
     def shut(_: bytes) -> bytes:
         os.closerange(0, 256)
@@ -260,18 +270,19 @@ if hasattr(os, "fork"):
         assert theirs != mine
         assert run(pid) == mine
 
-    def test_a_process_that_forked_itself_away_ends_too() -> None:
-        def daemon(_: bytes) -> bytes:
-            reader, writer = os.pipe()
-            if os.fork() == 0:
-                os.setsid()
-                if os.fork() == 0:
-                    os.write(writer, pid())
-                    time.sleep(600)
-                os._exit(0)
-            return os.read(reader, 100)
+    def test_a_forked_copy_does_not_hold_up_the_end(tmp_path: Path) -> None:
+        """It has the pipe to the caller, too: without care, the caller would wait for both to end."""
 
-        assert gone(run(daemon))
+        def crash(path: bytes) -> bytes:
+            child = os.fork()
+            if child == 0:
+                time.sleep(600)
+            Path(path.decode()).write_text(str(child), encoding="utf-8")
+            os._exit(1)
+
+        with pytest.raises(WorkerError, match="exit code 1"):
+            run(crash, str(tmp_path / "pid"))
+        assert gone((tmp_path / "pid").read_bytes())
 
     def test_ctrl_c_gets_through_and_ends_the_work(tmp_path: Path) -> None:
         path = tmp_path / "pid"
@@ -293,3 +304,19 @@ if hasattr(os, "fork"):
     def test_a_signal_is_named() -> None:
         with pytest.raises(WorkerError, match="SIGSEGV"):
             run(lambda _: os.kill(os.getpid(), signal.SIGSEGV))  # type: ignore[func-returns-value]
+
+
+if sys.platform == "linux":  # elsewhere, who leaves the family cannot be found
+
+    def test_a_process_that_forked_itself_away_ends_too() -> None:
+        def daemon(_: bytes) -> bytes:
+            reader, writer = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.write(writer, pid())
+                    time.sleep(600)
+                os._exit(0)
+            return os.read(reader, 100)
+
+        assert gone(run(daemon))

@@ -15,7 +15,7 @@ import torch
 from fcutils.dialects import DialectError
 from fcutils.engines.base import Constraint, ContextFull, EngineError, Guide, Sampling, Tools, Written
 from fcutils.engines.cache import conversation_cache
-from fcutils.engines.drawing import Draw
+from fcutils.engines.drawing import Draw, TextStream
 from fcutils.messages import Conversation
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def _write_together(engine: LocalEngine, rows: list[_Row], max_tokens: int, draw
         for row, token in zip(rows, tokens, strict=True):
             if not row.ended and _ends(engine, row, token, max_tokens):
                 row.ended = True
-                text = engine.tokenizer.backend_tokenizer.decode(row.written, skip_special_tokens=False)
-                done(row.index, Written(text, len(row.written), (time.perf_counter() - began) / share))
+                seconds = (time.perf_counter() - began) / share
+                done(row.index, Written(_text(engine, row), len(row.written), seconds))
         live = [place for place, row in enumerate(rows) if not row.ended]
         if not live:
             return
@@ -162,3 +162,8 @@ def _ends(engine: LocalEngine, row: _Row, token: int, max_tokens: int) -> bool:
         return True
     row.written.append(token)
     return len(row.written) >= max_tokens or len(row.prompt) + len(row.written) >= engine.context
+
+
+def _text(engine: LocalEngine, row: _Row) -> str:
+    stream = TextStream(engine.tokenizer, row.prompt)
+    return "".join([*map(stream.step, row.written), stream.rest()])

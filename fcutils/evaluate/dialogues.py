@@ -27,7 +27,7 @@ from fcutils import usecases
 from fcutils.dialects import Dialect
 from fcutils.engines.base import GREEDY, Constraint, Engine, Sampling, Written
 from fcutils.evaluate.match import standard
-from fcutils.evaluate.misses import Miss, show_calls
+from fcutils.evaluate.misses import Miss, Reason, show_calls
 from fcutils.evaluate.replies import Replies
 from fcutils.evaluate.report import Outcome, Report, clip
 from fcutils.evaluate.rows import DataError
@@ -229,7 +229,7 @@ def _score(play: _Play, ends: _Ends, number: int, run: int) -> Outcome:
 
 def _state_misses(before: State, right: State, state: State) -> Iterator[Miss]:
     if _loose(state) != _loose(right):
-        reason = "changed what it should not" if _loose(right) == _loose(before) else "wrong end state"
+        reason: Reason = "changed what it should not" if _loose(right) == _loose(before) else "wrong end state"
         wanted, wrote = ("; ".join(map(str, changes(before, after)))[:600] for after in (right, state))
         yield Miss(reason, wanted=wanted, wrote=wrote)
 

@@ -10,7 +10,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fcutils.evaluate.match import (
     LEFT_OUT,
@@ -48,7 +48,7 @@ Reason = Literal[
     "wrong type",
     "wrong value",  # the detail is why: copied, unit, format, choice, invented
 ]
-REASONS: tuple[Reason, ...] = Reason.__args__  # type: ignore[attr-defined]  # in order of weight
+REASONS: tuple[Reason, ...] = get_args(Reason)  # in order of weight
 
 NO_CALL = "(no call)"
 _LONG = 300  # characters of a value, as it is shown
@@ -87,7 +87,7 @@ def judge(ask: Ask, reply: Reply) -> Verdict:
     if ask.kind == "call":
         return _judge_calls(ask, reply, calls, marks)
     quiet = not calls and not reply.faults
-    misses: list[Miss] = list(_unparsable(reply))
+    misses: list[Miss] = list(_unparsable(ask, reply))
     if calls:
         misses.append(Miss("call where none was due", where=calls[0].name, wrote=show_calls(calls)))
     if ask.kind == "nothing":
@@ -115,7 +115,7 @@ def _judge_calls(ask: Ask, reply: Reply, calls: tuple[ToolCall, ...], marks: dic
     left_calls = [call for number, call in enumerate(calls) if number not in paired.values()]
     left_wants = [wanted for number, wanted in enumerate(ask.wants) if number not in paired]
     couples = list(_couples(left_calls, left_wants))
-    misses = [*_unparsable(reply), *_wrong_number(ask, calls, reply)]
+    misses = [*_unparsable(ask, reply), *_wrong_number(ask, calls, reply)]
     said = Said.of(_text_before(ask) if couples else "")
     for call, wanted in couples:
         misses += _wrong_call(ask, call, wanted, said)
@@ -130,9 +130,10 @@ def _text_before(ask: Ask) -> str:
     return "\n".join(message.content for message in ask.prompt.messages if message.role in ("user", "tool"))
 
 
-def _unparsable(reply: Reply) -> Iterator[Miss]:
+def _unparsable(ask: Ask, reply: Reply) -> Iterator[Miss]:
     for fault in reply.faults[:20]:
-        yield Miss("unparsable", f"{fault.kind}: {fault.reason}", wrote=reply.text[fault.start : fault.end][:_LONG])
+        wrote = reply.text[fault.start : fault.end][:_LONG]
+        yield Miss("unparsable", f"{fault.kind}: {fault.reason}", wanted=_show_wants(ask.wants), wrote=wrote)
 
 
 def _wrong_number(ask: Ask, calls: Sequence[ToolCall], reply: Reply) -> Iterator[Miss]:

@@ -181,11 +181,18 @@ class Report:
             count = len({outcome.row for outcome in self.failed})
             lines += ["", f"**The engine failed on {count} of the rows**; no score counts them: {self.failed[0].error[:300]}"]
         if self.reasons:
-            lines += ["", "| missed for | turns |", "|---|---|", *(f"| {name} | {n} |" for name, n in self.reasons.items())]
+            lines += ["", "| missed for | turns | of these |", "|---|---|---|"]
+            lines += [_row(name, str(count), self._details(name)) for name, count in self.reasons.items()]
         if examples and self.missed:
             lines += ["", "| asked | wanted | wrote | missed for |", "|---|---|---|---|"]
             lines += [_row(o.asked, o.wanted, o.wrote, str(o.misses[0])) for o in self.missed[:examples]]
         return "\n".join(lines)
+
+    def _details(self, reason: str) -> str:
+        """The commonest details of a reason: why a value was wrong, the parser's fault, the type that was given."""
+        mains = (outcome.misses[0] for outcome in self.missed if outcome.kind != "sequence")
+        found = Counter(miss.detail.partition(":")[0] for miss in mains if miss.reason == reason and miss.detail)
+        return ", ".join(f"{detail} {count}" for detail, count in found.most_common(5))
 
     def _cost(self) -> str:
         tokens, seconds = self.tokens / max(self.replies, 1), self.seconds / max(self.replies, 1)

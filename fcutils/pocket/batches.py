@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -67,3 +67,17 @@ def states(model: Any, batch: Batch, device: Any) -> Any:
     """Hidden states from which something is to be predicted, and those alone."""
     hidden = model.model(input_ids=batch.ids.to(device), use_cache=False).last_hidden_state
     return hidden[batch.rows.to(device), batch.columns.to(device)]
+
+
+def in_parallel(make: Callable[[int], Iterator[Batch]], workers: int) -> Iterator[Batch]:
+    """The batches of `make(0)`; or those of `workers` processes, each with its own."""
+    if not workers:
+        return make(0)
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+    class Made(IterableDataset):
+        def __iter__(self) -> Iterator[Batch]:
+            info = get_worker_info()
+            return make(info.id + 1 if info else 0)
+
+    return iter(DataLoader(Made(), batch_size=None, num_workers=workers, prefetch_factor=8))

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from fcutils.pocket import corpus
-from fcutils.pocket.batches import Batch, batches, states
+from fcutils.pocket.batches import Batch, batches, in_parallel, states
 from fcutils.pocket.models import build, deepen
 from fcutils.universe import Corner, Recipe
 
@@ -86,8 +86,8 @@ def optimisers(model: Any, plan: Plan) -> list[Any]:
 class Stream:
     """Batches of the phase in which the run is: copying, then short conversations, then everything."""
 
-    def __init__(self, where: Corner, tokenizer: Any, plan: Plan, fresh: bool) -> None:
-        self._where, self._tokenizer, self._plan, self._fresh = where, tokenizer, plan, fresh
+    def __init__(self, where: Corner, tokenizer: Any, plan: Plan, fresh: bool, workers: int = 0) -> None:
+        self._where, self._tokenizer, self._plan, self._fresh, self._workers = where, tokenizer, plan, fresh, workers
         self.phase = ""
         self._batches: Iterator[Batch] = iter(())
 
@@ -106,6 +106,9 @@ class Stream:
 
     def _source(self, phase: str, state: State) -> Iterator[Batch]:
         seed = self._plan.seed * 1_000_003 + state.step  # a resumed run goes on with new text
+        return in_parallel(lambda worker: self._made(phase, seed + 7_919 * worker), self._workers)
+
+    def _made(self, phase: str, seed: int) -> Iterator[Batch]:
         rng = Random(seed)
         if phase == "copying":
             return batches(_copies(len(self._tokenizer), Random(seed)), self._plan.budget // 2, rng, 2)
@@ -138,7 +141,8 @@ def train(where: Corner, tokenizer: Any, plan: Plan, look: Any, *, start: Any = 
         for optimiser, held in zip(found, saved["optimisers"], strict=True):
             optimiser.load_state_dict(held)
         state = State(**saved["state"])
-    _loop(model, found, Stream(where, tokenizer, plan, start is None), plan, look, state, folder, device)
+    workers = max(1, (os.cpu_count() or 2) - 2) if device.type == "cuda" else 0  # a GPU reads faster than one core writes
+    _loop(model, found, Stream(where, tokenizer, plan, start is None, workers), plan, look, state, folder, device)
     return model
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from fcutils.messages import Message, Observation, ToolCall
 from fcutils.universe.files import HOLE, Chain, Domain, Phrasing, Tool
 from fcutils.universe.values import say_list
+from fcutils.universe.worked import work_out
 
 TYPO_RATE = 0.06  # a sentence with one slip of the fingers, outside the values
 LOWER_RATE = 0.07  # a sentence without capitals, outside the values
@@ -156,7 +157,7 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return say_list([plain(item) for item in value]) if value else "none"
-    return str(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def choose(templates: Sequence[str], known: Mapping[str, Any], rng: Random) -> str:
@@ -177,7 +178,23 @@ def call_of(tool: Tool, given: Given) -> ToolCall:
 
 
 def result_of(tool: Tool, given: Given, domain: Domain, rng: Random, split: str) -> Any:
-    return fill(tool.result, _flat(given.arguments), tool, domain, rng, split)
+    """What the tool gives back: the template with its holes filled, and worked out where that can be."""
+    result: Any = None
+    for _ in range(6):
+        result = fill(tool.result, _flat(given.arguments), tool, domain, rng, split)
+        if not _twins(result):
+            break
+    return result | work_out(tool.name, given.arguments) if isinstance(result, Mapping) else result
+
+
+def _twins(result: Any) -> bool:
+    """Whether a list in the result has two entries that begin with the same value (two courses under one code)."""
+    lists = [value for value in result.values() if isinstance(value, list)] if isinstance(result, Mapping) else []
+    for entries in lists:
+        firsts = [str(next(iter(entry.values()))) for entry in entries if isinstance(entry, Mapping) and entry]
+        if len(set(firsts)) < len(firsts):
+            return True
+    return False
 
 
 def _flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +262,8 @@ def asking(tool: Tool, phrasing: Phrasing, domain: Domain, rng: Random, split: s
     drawn = {name: _draw_apart(tool, name, drawn, rng, split) for name in missing}
     said = [text for _, text in drawn.values()]
     texts = ("{}", "{}.", "{}, please.", "Oh, right: {}.", "Sorry: {}.", "I forgot to say: {}")
-    reply = rng.choice(texts).format(say_list(said))
+    listed = any(" and " in text for text in said)  # "1, 2 and 3; 4, 5 and 6", not "1, 2 and 3 and 4, 5 and 6"
+    reply = rng.choice(texts).format("; ".join(said) if listed else say_list(said))
     flat = {**_flat(given.arguments), **{name: value for name, (value, _) in drawn.items()}}
     full = Given(nest(tool, flat), given.said | {name: text for name, (_, text) in drawn.items()}, "")
     return [*messages, Message("user", reply), *served(tool, full, domain, rng, split)]

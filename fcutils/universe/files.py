@@ -57,11 +57,14 @@ class UniverseError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Phrasing:
-    """A sentence with holes for values; `set` holds what it implies without writing it."""
+    """A sentence with holes for values; `set` holds what it implies without writing it. `each` is the hole that may be filled
+    with several values ("in Paris and Rome"), for a call each.
+    """
 
     text: str
     set: Mapping[str, Any]
     holes: tuple[str, ...]
+    each: str | None = None
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,10 @@ def _phrasings(raw: Any, name: str, line: int, known: set[str], parameters: Mapp
         for key in given:
             if key.split(".")[0] not in parameters:
                 fault(line, name, f"`set` names {key!r}, which is no parameter")
-        yield Phrasing(text, given, holes)
+        each = entry.get("each") if isinstance(entry, Mapping) else None
+        if each is not None and each not in holes:
+            fault(line, name, f"`each` names {each!r}, which is no placeholder of: {text}")
+        yield Phrasing(text, given, holes, each)
 
 
 def _chain(raw: Any, tools: Mapping[str, Tool], fault) -> Chain | None:

@@ -137,7 +137,7 @@ def _sequence(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list
 
 
 def _parallel(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
-    several = [t for t in stage.targets if any(_spread(t.tool, p) for p in t.phrasings)]
+    several = [t for t in stage.targets if any(p.each for p in t.phrasings)]
     if several and rng.random() < 0.4:
         return _parallel_values(where, rng.choice(several), rng)
     count = rng.choice((2, 2, 2, 3))
@@ -157,28 +157,27 @@ def _stopped(text: str) -> str:
     return text if text[-1:] in ".!?" else text + "."
 
 
-def _spread(tool: Tool, phrasing: Phrasing) -> str | None:
-    """The one text parameter that can be given several times in a sentence ("the weather in Paris and Rome")."""
-    names = [h for h in phrasing.holes if tool.parameters.get(h, {}).get("type") == "string" and "from" in tool.parameters[h]]
-    fits = len(names) == 1 and len(phrasing.holes) <= 2 and phrasing.text.count(f"{{{names[0]}}}") == 1 and not tool.record
-    return names[0] if fits and names[0] in tool.required else None
-
-
-def _parallel_values(where: Corner, target: Target, rng: Random) -> list[Message]:
-    phrasing = rng.choice([p for p in target.phrasings if _spread(target.tool, p)])
-    hole = _spread(target.tool, phrasing)
-    assert hole is not None
-    base = episodes.give(target.tool, phrasing, target.domain, rng, where.split)
-    drawn = {}
-    for _ in range(rng.choice((2, 2, 3))):
-        value, said = target.tool.draws[hole](rng, where.split)
-        drawn[value] = said
-    text = base.text.replace(base.said[hole], episodes.say_list(list(drawn.values())), 1)
+def _parallel_values(where: Corner, target: Target, rng: Random) -> list[Message] | None:
+    """One sentence that names several things ("the weather in Paris and Rome"), a call each."""
+    phrasing = rng.choice([p for p in target.phrasings if p.each])
+    assert phrasing.each is not None
+    drawn: dict[Any, str] = {}
+    wanted = rng.choice((2, 2, 3))
+    for _ in range(20):
+        value, said = target.tool.draws[phrasing.each](rng, where.split)
+        if " and " not in said:
+            drawn[value] = said
+        if len(drawn) == wanted:
+            break
+    if len(drawn) < 2:
+        return None
+    fixed = {phrasing.each: (None, episodes.say_list(list(drawn.values())))}
+    base = episodes.give(target.tool, phrasing, target.domain, rng, where.split, fixed)
     givens = []
     for value, said in drawn.items():
-        arguments = {name: (value if name == hole else kept) for name, kept in base.arguments.items()}
-        givens.append((target, episodes.Given(arguments, {**base.said, hole: said}, text)))
-    return [Message("user", text), *_served_together(givens, where, rng)]
+        arguments = {name: (value if name == phrasing.each else kept) for name, kept in base.arguments.items()}
+        givens.append((target, episodes.Given(arguments, {**base.said, phrasing.each: said}, base.text)))
+    return [Message("user", base.text), *_served_together(givens, where, rng)]
 
 
 def _served_together(givens: Sequence[tuple[Target, episodes.Given]], where: Corner, rng: Random) -> list[Message]:

@@ -1,0 +1,85 @@
+"""The course's commands: what they refuse, in one line, and what they leave alone. They run before anything is installed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fcutils import course
+
+ROOT = Path(course.__file__).resolve().parents[1]
+
+
+def run(*arguments, python=sys.executable, cwd=ROOT, **environment):
+    import os
+
+    env = {**os.environ, **environment}
+    return subprocess.run([python, *arguments], cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def test_it_needs_the_standard_library_alone():
+    """-S leaves out site-packages: nothing that was installed can be imported."""
+    done = run("-S", "-m", "fcutils.course", "nonsense")
+    assert done.returncode == 2 and done.stderr.startswith("course: usage:") and done.stderr.count("\n") == 1
+
+
+def test_with_the_environment_ready_nothing_is_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "VENV", tmp_path)
+    python = tmp_path / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (tmp_path / "ready").write_text(course._fingerprint())
+    monkeypatch.setattr(course, "_pip", lambda *_: pytest.fail("pip was called"))
+    assert course.set_up() == python
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda patch: patch.setattr(course, "PYTHONS", ((3, 98), (3, 99))), "the course needs 3.98 to 3.99"),
+        (lambda patch: patch.setattr(course, "GIB_NEEDED", 10**9), "GiB free on this disk"),
+    ],
+)
+def test_an_unfit_machine_is_told_what_to_do_before_anything_is_made(tmp_path, monkeypatch, capsys, break_it, says):
+    monkeypatch.setattr(course, "VENV", tmp_path / "venv")
+    break_it(monkeypatch)
+    assert course.main(["test"]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not (tmp_path / "venv").exists()
+
+
+def test_no_network_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(course, "BUILD", tmp_path)
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null" if sys.platform != "win32" else "NUL")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(course.CourseError, match="index cannot be reached"):
+        course._pip(Path(sys.executable), "a-package-that-is-not-there==1.0")
+
+
+def test_stamp_names_the_repository_everywhere(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[tool.course]\nrepository = "OWNER/REPO"\n')
+    (tmp_path / "README.md").write_text("see OWNER/REPO")
+    (tmp_path / "notebooks" / "a.ipynb").write_text(json.dumps({"badge": "github/OWNER/REPO/blob"}))
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    assert course.main(["stamp", "ada/engine"]) == 0 and course.main(["stamp", "no slash"]) == 2
+    for path in ("pyproject.toml", "README.md", "notebooks/a.ipynb"):
+        text = (tmp_path / path).read_text()
+        assert "ada/engine" in text and "OWNER/REPO" not in text
+
+
+def test_the_demo_shows_call_result_and_answer():
+    done = run("-m", "fcutils", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "retrieve_payment_status" in done.stdout and "Paid" in done.stdout
+
+
+def test_make_knows_every_command():
+    rule = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
+    assert set(rule.split()[1:]) == set(course.COMMANDS) - {"stamp"}

@@ -1,0 +1,125 @@
+"""Many conversations at once: every row as if it were alone, whatever stands beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tiny
+from dialect_samples import TALKS, TOOLS
+
+from fcutils.engines import batch
+from fcutils.engines.base import Sampling, Written
+from fcutils.engines.local import LocalEngine
+from fcutils.messages import Conversation, Message, conversation
+
+ASKED = [
+    conversation([Message("user", "Oslo? " * n), *([Message("assistant", "It is cold.")] if n % 2 else [])], TOOLS[: n % 3])
+    for n in range(1, 12)
+]
+ASKED = [talk if talk.messages[-1].role == "user" else talk.add(Message("user", f"And {len(talk.tools)}?")) for talk in ASKED]
+
+
+def alone(engine: LocalEngine, talk: Conversation, **options: Any) -> str:
+    return "".join(engine.resume(talk).write(**options))
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_every_row_is_as_if_it_were_alone(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "ROWS", 4)
+    engine = tiny.engine(family)
+    came: dict[int, Written] = {}
+    written = engine.reply_many(ASKED, max_tokens=30, on_reply=came.__setitem__)
+    assert [one.text for one in written] == [alone(engine, talk, max_tokens=30) for talk in ASKED]
+    assert [came[place] for place in range(len(ASKED))] == written
+    assert all(one.error is None and one.seconds > 0 for one in written)
+
+
+def test_each_row_stops_at_its_own_end_and_batches_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tiny.engine("llama")
+    replies = [Message("assistant", "word " * n) for n in (1, 30, 3, 20, 2, 1)]
+    script = PerRow(engine, replies)
+    widths: list[int] = []
+    hook = engine.model.register_forward_pre_hook(
+        lambda module, arguments, named: widths.append(len(named["input_ids"])), with_kwargs=True
+    )
+    talks = [conversation([Message("user", str(n))], [{"function": {"name": str(n)}}]) for n in range(len(replies))]
+    written = engine.reply_many(talks, max_tokens=200, constraint=script)
+    hook.remove()
+    assert [one.text for one in written] == [reply.content for reply in replies]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] == len(replies)
+    assert widths[-1] == 1
+
+
+class PerRow:
+    """Dictates to each row the reply that its tool's name, a number, stands for."""
+
+    def __init__(self, engine: LocalEngine, replies: list[Message]) -> None:
+        self._engine, self._replies = engine, replies
+
+    def guide(self, tools: Any) -> Any:
+        reply = self._replies[int(tools[0]["function"]["name"])]
+        return tiny.Script(self._engine, reply).guide(tools)
+
+
+def test_max_tokens_and_the_context_end_a_row() -> None:
+    engine = tiny.engine("llama", context=120)
+    engine.stop_ids = frozenset({engine.end_id})
+    short, long = conversation([Message("user", "hi")]), conversation([Message("user", "Oslo " * 40)])
+    room = 120 - len(engine.encode(engine.dialect.render(long, generate=True)))
+    written = engine.reply_many([short, long], max_tokens=room + 7)
+    assert 0 < room < 100
+    assert [one.tokens for one in written] == [room + 7, room]
+
+
+def test_a_row_that_cannot_be_asked_has_an_error_and_the_others_go_on() -> None:
+    engine = tiny.engine("llama", context=500)
+    good = TALKS["not begun"]
+    too_long = conversation([Message("user", "word " * 500)])
+    no_user = conversation([Message("assistant", "hello")])
+    written = engine.reply_many([too_long, good, no_user], max_tokens=5)
+    assert "too many" in (written[0].error or "")
+    assert written[1].error is None
+    assert written[1].text
+    assert "user" in (written[2].error or "")
+
+
+def test_a_batch_that_is_too_much_is_halved_and_only_the_row_that_fails_alone_fails() -> None:
+    engine = tiny.engine("llama")
+    expected = engine.reply_many(ASKED, max_tokens=8)
+    fatal = max(len(engine.encode(engine.dialect.render(talk, generate=True))) for talk in ASKED)
+
+    def limited(module: Any, arguments: Any, named: dict[str, Any]) -> None:
+        rows, width = named["input_ids"].shape
+        if rows > 2 or width == fatal:
+            raise RuntimeError("out of memory")
+
+    hook = engine.model.register_forward_pre_hook(limited, with_kwargs=True)
+    written = engine.reply_many(ASKED, max_tokens=8)
+    hook.remove()
+    failed = [place for place, one in enumerate(written) if one.error]
+    assert len(failed) == 1
+    assert "out of memory" in (written[failed[0]].error or "")
+    assert [one.text for place, one in enumerate(written) if place not in failed] == [
+        one.text for place, one in enumerate(expected) if place not in failed
+    ]
+
+
+def test_an_error_of_the_callers_own_is_not_taken_for_the_models() -> None:
+    def full_disk(place: int, written: Written) -> None:
+        raise RuntimeError("no space left")
+
+    with pytest.raises(RuntimeError, match="no space"):
+        tiny.engine("llama").reply_many(ASKED[:2], max_tokens=3, on_reply=full_disk)
+
+
+def test_sampled_rows_follow_the_seed() -> None:
+    engine = tiny.engine("llama")
+    hot = [engine.reply_many(ASKED, max_tokens=8, sampling=Sampling(temperature=2.0, seed=seed)) for seed in (1, 1, 2)]
+    texts = [[one.text for one in run] for run in hot]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_nothing_asked() -> None:
+    assert tiny.engine("llama").reply_many([]) == []
