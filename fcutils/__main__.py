@@ -6,6 +6,7 @@ Knows the commands' names; what each does is said and done in its own room, whic
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"fcutils: there is no command {name!r}\n{_usage()}", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # models write what not every terminal can show
     module, _, function = COMMANDS[name][0].partition(":")
     try:
         return getattr(importlib.import_module(module), function)(rest)

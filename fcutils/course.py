@@ -2,17 +2,21 @@
 
 It makes the environment (`.venv`, from requirements.txt), then does the rest inside it. It knows the standard library
 alone, because it runs before anything is installed; what a command needs beyond that is started as a process of the
-environment.
+environment. `check` and `versions` are for the notebooks, which run inside it: they look at what is installed there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +24,7 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "build"
 PYTHONS = ((3, 11), (3, 13))
 GIB_NEEDED = 6
+THAT_MATTER = ("fcutils", "pydantic", "torch", "transformers", "trl", "peft")
 COMMANDS = ("lab", "test", "run", "demo", "bench", "bench-full", "site", "stamp")
 
 
@@ -142,6 +147,66 @@ def set_up() -> Path:
     return python
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What `check` found. Memory and disk are what is free, in GiB; without a GPU `gpu` is empty."""
+
+    python: str
+    system: str
+    cores: int
+    memory_gib: float
+    disk_gib: float
+    gpu: str = ""
+    gpu_gib: float = 0.0
+
+    def __str__(self) -> str:
+        gpu = f"{self.gpu}, {self.gpu_gib:.1f} GiB" if self.gpu else "none that torch can see"
+        lines = {
+            "python": self.python,
+            "system": self.system,
+            "cores": str(self.cores),
+            "memory": f"{self.memory_gib:.1f} GiB free",
+            "disk": f"{self.disk_gib:.0f} GiB free",
+            "gpu": gpu,
+        }
+        return "\n".join(f"{name:<8}{value}" for name, value in lines.items())
+
+
+def check() -> Machine:
+    """The facts about this machine that decide what can be run on it."""
+    import psutil
+
+    gpu, gpu_gib = _gpu()
+    return Machine(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_gib=psutil.virtual_memory().available / 2**30,
+        disk_gib=shutil.disk_usage(ROOT).free / 2**30,
+        gpu=gpu,
+        gpu_gib=gpu_gib,
+    )
+
+
+def versions() -> str:
+    """The versions that matter, in one line; an error where this Python cannot run the course."""
+    _check_python("start JupyterLab with `make lab`, or choose another runtime")
+    found = [f"{name} {importlib.metadata.version(name)}" for name in THAT_MATTER if importlib.util.find_spec(name)]
+    return ", ".join([f"Python {platform.python_version()}", *found])
+
+
+def _gpu() -> tuple[str, float]:
+    """Name and memory of the first GPU, if torch is there and sees one."""
+    if importlib.util.find_spec("torch") is None:
+        return "", 0.0
+    import torch
+
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(0)
+        return found.name, found.total_memory / 2**30
+    return ("Apple GPU (mps), memory shared", 0.0) if torch.backends.mps.is_available() else ("", 0.0)
+
+
 def _fingerprint() -> str:
     """Changes whenever the environment must be completed: another Python, another requirement, another place."""
     digest = hashlib.sha256(f"{sys.version_info[:2]} {ROOT}".encode())
@@ -151,17 +216,20 @@ def _fingerprint() -> str:
 
 
 def _check_machine() -> None:
-    low, high = PYTHONS
-    if not low <= sys.version_info[:2] <= high:
-        raise CourseError(
-            f"this is Python {sys.version_info[0]}.{sys.version_info[1]}; "
-            f"the course needs {low[0]}.{low[1]} to {high[0]}.{high[1]}: "
-            "call another one, for example `make lab PYTHON=python3.12`"
-        )
+    _check_python("call another one, for example `make lab PYTHON=python3.12`")
     free = shutil.disk_usage(ROOT).free / 2**30
     if free < GIB_NEEDED:
         raise CourseError(
             f"{free:.1f} GiB free on this disk; the environment needs {GIB_NEEDED}: free some space, then run again"
+        )
+
+
+def _check_python(cure: str) -> None:
+    low, high = PYTHONS
+    if not low <= sys.version_info[:2] <= high:
+        raise CourseError(
+            f"this is Python {sys.version_info[0]}.{sys.version_info[1]}; "
+            f"the course needs {low[0]}.{low[1]} to {high[0]}.{high[1]}: {cure}"
         )
 
 

@@ -2,7 +2,7 @@
 export them.
 
 A row is OpenAI's `messages` and `tools` (assistant messages may carry a `thought`), and `meta`: where it comes from.
-This file does not know other people's layouts (`convert.py`), nor how conversations are written (`universe/`).
+This file does not know other people's layouts (`convert/`), nor how conversations are written (`universe/`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import mean, median
 from typing import Any, Literal
 
-from fcutils.messages import Conversation, Message, ToolCall, dumps
+from fcutils.messages import ROLES, Conversation, Message, ToolCall, dumps
+from fcutils.schema import NAME
 
 Style = Literal["tool_calls", "function_call"]
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -160,21 +161,29 @@ def _answered(result: Message, waiting: Sequence[ToolCall]) -> ToolCall | None:
 
 
 def argument_faults(arguments: Any, schema: Any) -> list[str]:
-    """Why these arguments do not fit this schema. Keys that it does not name are faults, too, unless it says that they are not."""
+    """Why these arguments do not fit this schema. Keys that it does not name are faults, too, unless it says otherwise."""
+    from referencing.exceptions import Unresolvable
+
     validator = _validator(dumps(schema))
     if isinstance(validator, str):
         return [f"its parameters are no JSON Schema: {validator}"]
     try:
-        dumps(arguments)
+        dumps(arguments)  # NaN is no JSON
         found = [_why(error) for error in validator.iter_errors(dict(arguments))]
-    except (ValueError, RecursionError, LookupError, re.error) as error:  # NaN; a reference to nowhere; a broken pattern
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+        re.error,
+        Unresolvable,
+    ) as error:
         return [f"cannot be checked: {error}"]
     if schema.keys() & {"additionalProperties", "patternProperties"}:
         return found
     return found + [f"unknown argument {name!r}" for name in sorted(set(arguments) - set(schema.get("properties", {})))]
 
 
-@cache
+@lru_cache(4096)
 def _validator(schema: str) -> Any:
     """What checks arguments against a schema (its JSON), or why it is none. References lead nowhere outside: no download."""
     from jsonschema import Draft202012Validator
@@ -199,16 +208,15 @@ def _why(error: Any) -> str:
 
 def write_rows(rows: Iterable[Conversation], path: str | Path, style: Style = "tool_calls") -> int:
     """Write rows, a line each; gives back how many. The older `function_call` form leaves out rows with parallel
-    calls: it cannot say them.
+    calls: it cannot say them. If a row cannot be written, the file stays as it was.
     """
-    count = 0
-    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            if style == "function_call" and any(len(message.calls) > 1 for message in row.messages):
-                continue
-            file.write(dumps(row.to_dict(style)) + "\n")
-            count += 1
-    return count
+    lines = [
+        dumps(row.to_dict(style)) + "\n"
+        for row in rows
+        if style == "tool_calls" or all(len(message.calls) < 2 for message in row.messages)
+    ]
+    Path(path).write_text("".join(lines), encoding="utf-8", newline="\n")
+    return len(lines)
 
 
 def split(rows: Sequence[Conversation], shares: Sequence[float], seed: int = 0) -> list[list[Conversation]]:
@@ -242,19 +250,21 @@ def describe(rows: Sequence[Conversation]) -> dict[str, Any]:
 
 
 def with_ids(row: Conversation) -> Conversation:
-    """The row with an id for every call, and each result naming the call that it answers."""
+    """The row with an id for every call, and each result with the id and the name of the call that it answers."""
     messages: list[Message] = []
-    number, waiting = 0, []
+    number = 0
+    waiting: list[ToolCall] = []  # as they were written, for the results speak of those;
+    ids: list[str] = []  # and what they are called now
     for message in row.messages:
         if message.calls:
-            calls = []
-            for call in message.calls:
-                calls.append(replace(call, id=f"call_{number}"))
-                number += 1
-            waiting = [call.id for call in calls]
-            message = replace(message, calls=tuple(calls))
-        elif message.role == "tool" and waiting:
-            message = replace(message, call_id=waiting.pop(0))
+            waiting, ids = list(message.calls), [f"call_{number + at}" for at in range(len(message.calls))]
+            number += len(ids)
+            calls = tuple(replace(call, id=id_) for call, id_ in zip(waiting, ids, strict=True))
+            message = replace(message, calls=calls)
+        elif message.role == "tool" and (call := _answered(message, waiting)):
+            at = waiting.index(call)
+            del waiting[at]
+            message = replace(message, call_id=ids.pop(at), name=message.name or call.name)
         messages.append(message)
     return replace(row, messages=tuple(messages))
 
@@ -262,21 +272,23 @@ def with_ids(row: Conversation) -> Conversation:
 def export_openai(rows: Iterable[Conversation], path: str | Path) -> int:
     """OpenAI's fine-tuning JSONL: `messages` and `tools` alone; dots in names, which it refuses, become underscores.
 
-    Every row is checked against the documented rules before anything is written.
+    Every row is checked against the documented rules before anything is written. A fault's `line` is the row's number.
     """
-    lines = []
+    lines: list[str] = []
+    faults: list[RowFault] = []
     for number, row in enumerate(rows, start=1):
         line = _without_dots(with_ids(row)).to_dict()
         line.pop("meta", None)
         for message in line["messages"]:
             message.pop("thought", None)
-        faults = list(openai_faults(line))
-        if faults:
-            raise RowError([RowFault(str(path), number, fault) for fault in faults])
+            message.pop("name", None)  # OpenAI's results name their call by its id alone
+        faults += [RowFault(str(path), number, fault) for fault in openai_faults(line)]
         lines.append(dumps(line))
     if len(lines) < OPENAI_LEAST:
-        raise RowError([RowFault(str(path), 0, f"{len(lines)} examples; OpenAI asks for {OPENAI_LEAST} at least")])
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        faults.append(RowFault(str(path), 0, f"{len(lines)} examples; OpenAI asks for {OPENAI_LEAST} at least"))
+    if faults:
+        raise RowError(faults)
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return len(lines)
 
 
@@ -297,30 +309,43 @@ def _undotted(name: str) -> str:
     return name.replace(".", "_")
 
 
-OPENAI_LEAST = 10
+OPENAI_LEAST = 10  # examples in a file
+OPENAI_MOST_TOOLS = 128  # in an example
 
 
 def openai_faults(line: dict[str, Any]) -> Iterator[str]:
     """Where an example breaks the rules that OpenAI documents for fine-tuning on chats with tools."""
     messages = line.get("messages", [])
+    names = [tool["function"]["name"] for tool in line.get("tools", [])]
     if not messages or messages[-1]["role"] != "assistant":
         yield "the last message must be the assistant's"
-    for tool in line.get("tools", []):
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tool["function"]["name"]):
-            yield f"the name {tool['function']['name']!r} is not allowed: letters, digits, _ and -, 64 at most"
+    if len(names) > OPENAI_MOST_TOOLS:
+        yield f"{len(names)} tools; OpenAI takes {OPENAI_MOST_TOOLS} at most"
+    for name, times in Counter(names).items():
+        if not NAME.fullmatch(name):
+            yield f"the name {name!r} is not allowed: letters, digits, _ and -, 64 at most"
+        if times > 1:
+            yield f"{times} tools are named {name!r}"
     asked: list[str] = []
     for number, message in enumerate(messages):
-        if message["role"] not in ("system", "user", "assistant", "tool"):
-            yield f"message {number}: unknown role {message['role']!r}"
+        yield from (f"message {number}: {why}" for why in _openai_message_faults(message, names, asked))
         if message["role"] == "tool":
-            if message.get("tool_call_id") not in asked:
-                yield f"message {number}: answers no call"
-            else:
-                asked.remove(message["tool_call_id"])
-        elif asked:
-            yield f"message {number}: calls before it are not answered"
-            asked = []
-        if message["role"] == "assistant":
+            asked = [id_ for id_ in asked if id_ != message.get("tool_call_id")]
+        else:
             asked = [call["id"] for call in message.get("tool_calls", [])]
-            if not message.get("content") and not asked:
-                yield f"message {number}: neither text nor calls"
+
+
+def _openai_message_faults(message: dict[str, Any], names: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """What is wrong with one message, if these calls wait for their results."""
+    if message["role"] not in ROLES:
+        yield f"unknown role {message['role']!r}"
+    if message["role"] == "tool" and message.get("tool_call_id") not in asked:
+        yield "answers no call"
+    if message["role"] != "tool" and asked:
+        yield "calls before it are not answered"
+    if message["role"] == "assistant":
+        calls = message.get("tool_calls", [])
+        if not message.get("content") and not calls:
+            yield "neither text nor calls"
+        for name in {call["function"]["name"] for call in calls} - set(names):
+            yield f"calls {name!r}, which is not on offer"

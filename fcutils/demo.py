@@ -6,6 +6,7 @@ and the demo says so: no model runs here yet.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from fcutils import usecases
@@ -16,7 +17,8 @@ REPLY = '<tool_call>\n{"name": "retrieve_payment_status", "arguments": {"transac
 ANSWER = "The payment for {transaction_id} is marked as: {status}."
 
 
-def run_demo(_: Sequence[str] = ()) -> int:
+def run_demo(arguments: Sequence[str] = ()) -> int:
+    argparse.ArgumentParser(prog="python -m fcutils demo", description=QUESTION).parse_args(arguments)
     toolbox = usecases.load("support")
     print("(the replies below are typed in, not sampled; the rest is real)\n")
     print(f"user       {QUESTION}")

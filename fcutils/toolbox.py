@@ -158,7 +158,7 @@ class Toolbox:
         return self._run(self._admit(call))
 
     async def acall(self, call: ToolCall) -> Observation:
-        """Run one call without holding up the event loop. Async tools without a time limit run on it."""
+        """Run one call without holding up the event loop: on it if the tool is async without a limit, else in a thread."""
         return await self._arun(self._admit(call))
 
     def call_all(self, calls: Iterable[ToolCall]) -> list[Observation]:
@@ -199,7 +199,7 @@ class Toolbox:
         except OSError as error:
             return _Job(call, key, Outcome(f"Not run, for want of a journal: {error}", "failed"))
         if self._guard.repeated(call.name, arguments):
-            words = f"This same call was made {self._guard.most} times in a row. Use what it gave, or do something else."
+            words = f"The same call more than {self._guard.most} times in a row: use what it gave, or do something else."
             return _Job(call, key, Outcome(words, "repeated"))
         if entry is None:
             return _Job(call, key, Outcome(no_such("tool", str(call.name), self.names), "unknown_tool"))

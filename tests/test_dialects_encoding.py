@@ -6,7 +6,7 @@ import pytest
 from dialect_samples import KINDS, TALKS, TOKENS, TOOLS, WORDS, byte_level, fast, sentence_piece, with_more
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from fcutils.dialects import DIALECTS, DialectError, Piece, control_id, encode
 from fcutils.messages import Message, conversation
@@ -143,6 +143,12 @@ def test_an_ordinary_word_is_no_control_token():
 
 def test_half_a_surrogate_pair_does_no_harm():
     assert byte_level().decode(encode([Piece("a\ud83d"), Piece("b")], byte_level()).ids) == "a\ufffdb"
+
+
+def test_an_unknown_character_is_no_control_token():
+    tokenizer = fast(Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0), ("b", -2.0)], unk_id=0)))
+    ours = encode([Piece("a日本b")], tokenizer).ids
+    assert ours == tokenizer("a日本b", add_special_tokens=False)["input_ids"] and tokenizer.unk_token_id in ours
 
 
 def test_a_tokenizer_without_a_backend_is_refused():

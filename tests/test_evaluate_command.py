@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,17 @@ def test_the_limit_and_a_second_run_that_asks_nothing_again(model: Path, data: P
     assert run(*ask) == 0
     assert out.read_bytes() == first  # the seconds, too: they are those of the first run
     assert Report.load(out).rows == 1
+
+
+def test_dialogues_are_played_and_sampled_runs_counted(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "d.json"
+    ask = ("evaluate", "--model", model, "--dialect", "hermes", "--dialogues", "--limit", 2, "--max-tokens", 6, "--out", out)
+    assert run(*ask, "--runs", 2) == 0
+    report = Report.load(out)
+    assert [outcome.id.partition("#")[2] for outcome in report.outcomes] == ["0", "0", "1", "1"]
+    assert (report.engine["runs"], report.data) == (2, "dialogues.yaml")
+    assert "temperature=0.7" in report.engine["sampling"]
+    assert "pass^1 0.0%, pass^2 0.0%" in capsys.readouterr().out
 
 
 def test_an_adapter_changes_the_weights_and_so_the_replies_are_others(model: Path, data: Path) -> None:
@@ -154,6 +168,13 @@ def test_compare_shows_both_and_the_difference(reports: tuple[Path, Path], capsy
 def test_reports_of_one_name_are_told_apart(reports: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compare", reports[0], reports[0]) == 0
     assert "|  | never (1) | never (2) |" in capsys.readouterr().out
+
+
+def test_what_a_terminal_cannot_show_is_shown_escaped(reports: tuple[Path, Path]) -> None:
+    named = reports[0].rename(reports[0].with_name("café.json"))
+    ask = [sys.executable, "-m", "fcutils", "compare", str(named), str(reports[1])]
+    ran = subprocess.run(ask, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert rb"|  | caf\xe9 | right |" in ran.stdout
 
 
 def test_compare_says_what_it_cannot_do(reports: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import nbclient
 import nbformat
@@ -23,14 +24,14 @@ def report(calls: int, right: int, *, name: str = "m", tools: tuple[tuple[str, s
     return Report({"name": name}, "d", calls, "f", tuple(outcomes))
 
 
-def texts(figure: object) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].texts]  # type: ignore[attr-defined]
+def texts(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_bars_have_the_shares_the_intervals_and_the_counts() -> None:
     low, high = report(40, 10), report(40, 30)
     figure = show.bars({"before": low, "after": high})
-    axes = figure.axes[0]
+    axes: Any = figure.axes[0]
     drawn = [bar.get_width() for container in axes.containers for bar in getattr(container, "patches", ())]
     assert sorted(drawn) == [0.25, 0.75, 1.0, 1.0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["calls", "whole call"]
@@ -50,7 +51,7 @@ def test_bars_of_chosen_scores_and_of_reports_that_lack_one() -> None:
 def test_the_heat_map_counts_wanted_against_called() -> None:
     pairs = (("book", "book"),) * 3 + (("book", "cancel"),) * 2 + (("cancel", "(no call)"),)
     figure = show.confusion(report(0, 0, tools=pairs))
-    axes = figure.axes[0]
+    axes: Any = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["(no call)", "book", "cancel"]
     grid = axes.images[0].get_array()
@@ -77,11 +78,8 @@ def test_nothing_to_confuse_is_said() -> None:
 
 def test_slopes_go_from_before_to_after_and_are_grey_where_chance_explains_them() -> None:
     figure = show.slopes(report(40, 10), report(40, 30))
-    lines = {
-        (line.get_ydata()[0], line.get_ydata()[1]): line.get_color()
-        for line in figure.axes[0].lines
-        if line.get_marker() == "o"
-    }  # type: ignore[index]
+    axes: Any = figure.axes[0]
+    lines = {(line.get_ydata()[0], line.get_ydata()[1]): line.get_color() for line in axes.lines if line.get_marker() == "o"}
     assert lines == {(1.0, 1.0): "#8a8a8a", (0.25, 0.75): show.COLOURS[1]}
     assert "75%  whole call" in texts(figure) and "100%  calls  (p = 1)" in texts(figure)
     with pytest.raises(ValueError, match="in common"):

@@ -26,8 +26,8 @@ from fcutils.messages import Message, ToolCall, conversation
 TALK = conversation(
     [
         Message("user", "What's the weather in Oslo?"),
-        Message("assistant", calls=(ToolCall("weather", {"city": "Oslo"}),)),
-        Message("tool", "cold", name="weather"),
+        Message("assistant", calls=(ToolCall("weather", {"city": "Oslo"}, "call00001"),)),
+        Message("tool", "cold", name="weather", call_id="call00001"),
         Message("assistant", "It is cold in Oslo."),
     ],
     [tool("weather", city="The city's name")],

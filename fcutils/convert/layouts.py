@@ -188,8 +188,8 @@ _BEGINS_CALL = re.compile(r"\s*\[[^\[\]()]*\(")
 
 
 def _pythonic_reply(text: str, raw_tools: Any) -> Reply:
-    """`[Market Trends API(country="us"), …]` with no other text beside it, or text alone. Names can hold blanks, which no parser
-    of calls takes: for reading, each known one is stood in for.
+    """`[Market Trends API(country="us"), …]` with no other text beside it, or text alone. Names can hold blanks, which no
+    parser of calls takes: for reading, each known one is stood in for.
     """
     names = [tool.get("function", tool)["name"] for tool in raw_tools]
     if not _BEGINS_CALL.match(text):

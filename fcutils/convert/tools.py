@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal, Optional, Union
 
 from jsonschema import Draft202012Validator
@@ -168,7 +168,7 @@ def _python_type(text: Any) -> tuple[Schema, bool]:
     return _read_type(text)
 
 
-@cache
+@lru_cache(4096)
 def _read_type(text: str) -> tuple[Schema, bool]:
     told = _OPTIONAL.search(text)
     try:

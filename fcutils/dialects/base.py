@@ -102,10 +102,9 @@ class Dialect(ABC):
     def template(self) -> str:
         """The chat template, for TRL and servers: the same text, with the learnt part between `{% generation %}` markers.
 
-        A template writes text, so that a mark in a message could become a token: it rewrites every mark of the
-        dialect, in the user's and
-        the system's words, too, where `render` keeps them and `encode` keeps them text. Other spellings of a mark it
-        lets through.
+        A template writes text, in which a mark in a message could become a token: it rewrites every mark of the dialect, in
+        the user's and the system's words, too, where `render` keeps them and `encode` keeps them text. Other spellings of a
+        mark it lets through.
         """
         path = Path(__file__).with_name(f"{self.name}.jinja")
         if not path.is_file():

@@ -133,7 +133,7 @@ class _Reader:
     def _words(self, text: str) -> list[Any]:
         """The model's tokens; where one of them would be a control token, the text is cut behind its first character."""
         words = self._model.tokenize(text)
-        if self._controls.isdisjoint(word.id for word in words):
+        if self._controls.isdisjoint([word.id for word in words]):
             return words
         raw = text.encode()
         stretches = [(word.offsets[0], raw[slice(*word.offsets)].decode()) for word in words if word.id in self._controls]

@@ -79,7 +79,7 @@ class Constraint(Protocol):
     """A rule for what may be written, which gives every reply a guide of its own."""
 
     def guide(self, tools: Tools) -> Guide:
-        """A guide that stands at the beginning of a reply, in a conversation with these tools."""
+        """A guide that stands at the beginning of a reply, in a conversation with these tools; an `EngineError` if none can."""
         ...
 
 

@@ -38,6 +38,7 @@ class _Row:
     written: list[int] = field(default_factory=list)
     guide: Guide | None = None
     ended: bool = False
+    cut: bool = False  # by a limit, not by the model
 
 
 def reply_many(
@@ -91,17 +92,28 @@ def _write(
     engine: LocalEngine, rows: list[_Row], max_tokens: int, draw: Draw, constraint: Constraint | None, done: Done
 ) -> None:
     """Writes these rows; if the model fails on them together (memory), in halves, and a row that fails alone has an error."""
-    for row in rows:
-        row.written, row.guide = [], constraint.guide(row.tools) if constraint else None
+    ready = [row for row in rows if _begin(row, constraint, done)]
+    if not ready:
+        return
     try:
-        _write_together(engine, rows, max_tokens, draw, done)
+        _write_together(engine, ready, max_tokens, draw, done)
     except EngineError as error:
-        left = [row for row in rows if not row.ended]
+        left = [row for row in ready if not row.ended]
         if len(left) == 1:
             done(left[0].index, Written(error=str(error)))
             return
         for half in (left[: len(left) // 2], left[len(left) // 2 :]):
             _write(engine, half, max_tokens, draw, constraint, done)
+
+
+def _begin(row: _Row, constraint: Constraint | None, done: Done) -> bool:
+    """At the beginning of its reply. False: the constraint has no guide for its tools, which is this row's error alone."""
+    try:
+        row.written, row.guide = [], constraint.guide(row.tools) if constraint else None
+    except EngineError as error:
+        done(row.index, Written(error=str(error)))
+        return False
+    return True
 
 
 @torch.inference_mode()
@@ -161,9 +173,11 @@ def _ends(engine: LocalEngine, row: _Row, token: int, max_tokens: int) -> bool:
     if token in engine.stop_ids:
         return True
     row.written.append(token)
-    return len(row.written) >= max_tokens or len(row.prompt) + len(row.written) >= engine.context
+    row.cut = len(row.written) >= max_tokens or len(row.prompt) + len(row.written) >= engine.context
+    return row.cut
 
 
 def _text(engine: LocalEngine, row: _Row) -> str:
     stream = TextStream(engine.tokenizer, row.prompt)
-    return "".join([*map(stream.step, row.written), stream.rest()])
+    text = "".join(map(stream.step, row.written))
+    return text if row.cut else text + stream.rest()

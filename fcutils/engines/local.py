@@ -210,8 +210,10 @@ class LocalChat(Chat):
         waiting = torch.tensor([self._ids[self._cache.get_seq_length() :]], device=self._engine.model.device)
         try:
             out = self._engine.model(input_ids=waiting, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-        except BaseException:  # some layers may have taken these tokens and some not: begin anew the next time
+        except BaseException as error:  # some layers may have taken these tokens and some not: begin anew the next time
             self._cache = None
+            if isinstance(error, RuntimeError):
+                raise EngineError(f"the model failed: {type(error).__name__}: {str(error)[:300]}") from error
             raise
         self.forwarded += waiting.shape[1]
         return out.logits[:, -1]

@@ -270,7 +270,7 @@ def _explained(engine: ServerEngine) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise EngineError(f"nobody answers at {where} ({error.__cause__ or error}): is the server running?") from error
     except openai.APIStatusError as error:
-        raise EngineError(f"{where} says {error.status_code}: {_short(error.message)}; {_advice(error)}") from error
+        raise EngineError(f"{where} says {error.status_code}: {_words(error)}; {_advice(error)}") from error
     except Exception as error:  # what the client's transport raises in the middle of a stream has no class of the client's own
         raise EngineError(f"{where} broke off: {type(error).__name__}: {_short(str(error))}") from error
 
@@ -283,6 +283,13 @@ def _advice(error: openai.APIStatusError) -> str:
     if isinstance(error, openai.RateLimitError):
         return "wait, or ask fewer things side by side"
     return "the server's own words say more" if error.status_code < 500 else "look at the server's log"
+
+
+def _words(error: openai.APIStatusError) -> str:
+    """What the server itself says, which not every one puts where the client looks for it."""
+    if "html" in error.response.headers.get("content-type", ""):
+        return "a web page"
+    return _short(str(error.body or error.message))
 
 
 def _short(text: str) -> str:

@@ -1,7 +1,7 @@
 """What a model can do, and how sure one may be.
 
 `evaluate(engine, rows)` gives a `Report`: shares with intervals, misses by name, every turn to be read. `compare(a, b)` says
-whether two reports differ. `run_dialogues` scores what became of a database, not the calls alone.
+whether two reports differ. `dialogues.run_dialogues` scores what became of a database and what was said, not the calls.
 
 The way through the files: `rows.py` (what is asked) -> `replies.py` (asked once, resumable) -> `match.py` (the AST match) ->
 `misses.py` and `wrong_value.py` (why not) -> `report.py` (how sure). `run.py` puts them together; `bfcl.py` reads the Berkeley

@@ -33,7 +33,8 @@ def run_evaluate(arguments: Sequence[str]) -> int:
         report = _evaluate(options)
         if options.out:
             report.save(options.out)
-            options.out.with_suffix(".md").write_text(report.markdown(options.examples) + "\n", encoding="utf-8")
+            table = report.markdown(options.examples) + "\n"
+            options.out.with_suffix(".md").write_text(table, encoding="utf-8", errors="backslashreplace")
     except (DataError, OpenError, ModelError, DialectError, EngineError, RepliesError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return WRONG

@@ -51,7 +51,7 @@ Reason = Literal[
 REASONS: tuple[Reason, ...] = get_args(Reason)  # in order of weight
 
 NO_CALL = "(no call)"
-_LONG = 300  # characters of a value, as it is shown
+_LONG, _NAME = 300, 100  # characters of a value and of a name, as they are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def judge(ask: Ask, reply: Reply) -> Verdict:
         marks["answers"] = quiet and bool(reply.content)
         if quiet and not reply.content:
             misses.append(Miss("no answer", wanted=ask.gold.content[:_LONG]))
-    return Verdict(marks, _by_weight(misses), tuple((NO_CALL, call.name) for call in calls[:20]), calls)
+    return Verdict(marks, _by_weight(misses), tuple((NO_CALL, call.name[:_NAME]) for call in calls[:20]), calls)
 
 
 def _judge_calls(ask: Ask, reply: Reply, calls: tuple[ToolCall, ...], marks: dict[str, bool]) -> Verdict:
@@ -120,7 +120,7 @@ def _judge_calls(ask: Ask, reply: Reply, calls: tuple[ToolCall, ...], marks: dic
     for call, wanted in couples:
         misses += _wrong_call(ask, call, wanted, said)
     tools = [(wanted.name, wanted.name) for number, wanted in enumerate(ask.wants) if number in paired]
-    tools += [(wanted.name, call.name) for call, wanted in couples]
+    tools += [(wanted.name, call.name[:_NAME]) for call, wanted in couples]
     partnered = [wanted for _, wanted in couples]
     tools += [(wanted.name, NO_CALL) for wanted in left_wants if not any(wanted is one for one in partnered)]
     return Verdict(marks, _by_weight(misses), tuple(tools), calls)
@@ -167,11 +167,11 @@ def _wrong_call(ask: Ask, call: ToolCall, wanted: Want, said: Said) -> Iterator[
     if call.name == wanted.name:
         yield from _wrong_arguments(call.arguments, wanted.accept, wanted.parameters, said, wanted.name)
     elif call.name not in ask.names:
-        nearest = difflib.get_close_matches(call.name[:100], ask.names, 1, cutoff=0.5)
-        yield Miss("unknown tool", f"nearest: {nearest[0]}" if nearest else "", wanted=wanted.name, wrote=call.name[:_LONG])
+        nearest = difflib.get_close_matches(call.name[:_NAME], ask.names, 1, cutoff=0.5)
+        yield Miss("unknown tool", f"nearest: {nearest[0]}" if nearest else "", wanted=wanted.name, wrote=call.name[:_NAME])
     else:
-        early = any(matches(call, other) for other in ask.elsewhere)
-        yield Miss("wrong order" if early else "wrong tool", wanted=wanted.name, wrote=call.name)
+        out_of_turn = any(matches(call, other) for other in ask.elsewhere)
+        yield Miss("wrong order" if out_of_turn else "wrong tool", wanted=wanted.name, wrote=call.name)
 
 
 def _wrong_arguments(
@@ -200,7 +200,7 @@ def _wrong_arguments(
     properties = schema.get("properties", {})
     for name in [name for name in given if name not in accept][:20]:
         detail = "not asked for" if name in properties else "not in the schema"
-        yield Miss("invented argument", detail, f"{where}.{name[:100]}", wrote=_shown(given[name]))
+        yield Miss("invented argument", detail, f"{where}.{name[:_NAME]}", wrote=_shown(given[name]))
 
 
 def _by_weight(misses: Sequence[Miss]) -> tuple[Miss, ...]:
@@ -220,8 +220,8 @@ def show_calls(calls: Sequence[ToolCall]) -> str:
     """Calls on one line, cut where there are too many."""
     shown = []
     for call in calls[:10]:
-        arguments = ", ".join(f"{key[:100]}={_shown(value)}" for key, value in call.arguments.items())
-        shown.append(f"{call.name[:100]}({arguments})")
+        arguments = ", ".join(f"{key[:_NAME]}={_shown(value)}" for key, value in call.arguments.items())
+        shown.append(f"{call.name[:_NAME]}({arguments})")
     return ("; ".join(shown) + (f"; and {len(calls) - 10} more" if len(calls) > 10 else ""))[:1500]
 
 

@@ -54,7 +54,7 @@ def evaluate(
             bar.show(outcome)
 
         source.ask([ask.prompt for ask in asks], came)
-        whole = [*filter(None, outcomes), *_walk_all(steps, source)]
+        whole = [*filter(None, outcomes), *_walk_all(steps, source, bar)]
     used = [written for written in source.used.values() if written.error is None]
     tokens, seconds = sum(one.tokens for one in used), sum(one.seconds for one in used)
     return Report(source.described, data, len(rows), fingerprint(rows), tuple(whole), len(used), tokens, seconds)
@@ -116,11 +116,13 @@ class _Walk:
         self.ask = replace(self.steps.asks[self.at], prompt=talk)
 
 
-def _walk_all(steps: Sequence[Steps], source: Replies) -> list[Outcome]:
+def _walk_all(steps: Sequence[Steps], source: Replies, bar: _Bar) -> list[Outcome]:
     """All sequences side by side, a step at a time. A step with gold's history has been asked for already."""
     walks = [_Walk(one) for one in steps]
     while going := [walk for walk in walks if walk.outcome is None]:
-        for walk, written in zip(going, source.ask([walk.ask.prompt for walk in going]), strict=True):
+        bar.expect(len(going))
+        replies = source.ask([walk.ask.prompt for walk in going], lambda place, written: bar.tick())
+        for walk, written in zip(going, replies, strict=True):
             walk.take(written, source.engine)
     return [walk.outcome for walk in walks if walk.outcome]
 
@@ -154,6 +156,13 @@ class _Bar:
             right, wrong = self._counts[name, True], self._counts[name, False]
             shown += [f"{name} {right}/{right + wrong}"] if right + wrong else []
         self._bar.set_postfix_str(", ".join(shown), refresh=False)
+        self.tick()
+
+    def expect(self, more: int) -> None:
+        """The steps of sequences, which are not known beforehand."""
+        self._bar.total = (self._bar.total or 0) + more
+
+    def tick(self) -> None:
         self._bar.update()
 
     def __enter__(self) -> _Bar:

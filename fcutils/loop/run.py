@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, zip_longest
 from typing import Any, Literal
 
 from fcutils.dialects import Dialect
@@ -29,7 +30,7 @@ from fcutils.loop.events import (
 )
 from fcutils.loop.shorten import cut_oldest
 from fcutils.messages import Conversation, Fault, Message, Observation, Reply, ToolCall
-from fcutils.parsing import CallDone, FaultFound, ReplyStream, TextPiece, ThoughtPiece, parse_reply
+from fcutils.parsing import CallDone, FaultFound, ReplyStream, TextPiece, ThoughtPiece
 from fcutils.parsing import Event as Parsed
 from fcutils.toolbox import Toolbox
 
@@ -131,24 +132,25 @@ class ToolLoop:
 
     def _turn(self, limit: int) -> Generator[Event | _Act, Any, set[str]]:
         """One reply and what comes of it: the kinds of its observations."""
-        reply = parse_reply((yield from self._write(limit)), self.engine.dialect.name)
+        reply = yield from self._write(limit)
+        message = self._message(reply)
         if not reply.calls and not reply.faults:
-            self._keep(Message("assistant", reply.content, reply.thought))
-            yield Answer(reply.content)
-            raise _Halt(_outcome(reply.content))
-        self._pending = _message(reply)
-        observations = (yield _Act(reply.calls)) if reply.calls else []
+            self._keep(message)
+            yield Answer(message.content)
+            raise _Halt(_outcome(message.content))
+        self._pending = message
+        observations = (yield _Act(message.calls)) if message.calls else []
         observations = [*observations, *map(_unparsable, reply.faults)]
         self._now.observe(observations)
-        self._keep(self._pending, *(observation.to_message() for observation in observations))
-        for place, observation in enumerate(observations):
-            yield Observed(observation, reply.calls[place] if place < len(reply.calls) else None)
+        self._keep(message, *(observation.to_message() for observation in observations))
+        for observation, call in zip_longest(observations, message.calls):
+            yield Observed(observation, call)
         for observation in observations:
             if reason := _STOPPING.get(observation.kind):
                 raise _Halt(reason, f"{observation.name}: {observation.content}")
         return {observation.kind for observation in observations}
 
-    def _write(self, limit: int) -> Generator[Event, Any, str]:
+    def _write(self, limit: int) -> Generator[Event, Any, Reply]:
         """What the model writes, once it fits."""
         while True:
             try:
@@ -156,28 +158,40 @@ class ToolLoop:
             except ContextFull as full:
                 yield from self._make_room(full)
 
-    def _try_to_write(self, limit: int) -> Generator[Event, Any, str]:
-        """One reply. What a model says behind its calls instead of waiting for their results is taken back."""
-        chat, stream, written = self._now, ReplyStream(self.engine.dialect.name), []
-        called: tuple[Mark, int] | None = None  # behind the last call
+    def _try_to_write(self, limit: int) -> Generator[Event, Any, Reply]:
+        """One reply. What a model says behind its calls, instead of waiting for their results, is taken back."""
+        chat, stream, places = self._now, ReplyStream(self.engine.dialect.name), count()
+        called: Reply | None = None  # as far as the end of the last call
         while True:
             left = limit - self._count().sampled
             if left <= 0:
                 raise _Halt("tokens", f"{self.max_tokens} tokens were written")
             for piece in chat.write(max_tokens=left, sampling=self.sampling, constraint=self.constraint, stop_at_call=True):
-                written.append(piece)
                 parsed = stream.feed(piece)
                 if called and any(isinstance(one, TextPiece) and one.text.strip() for one in parsed):
-                    chat.rollback(called[0])
-                    return "".join(written[: called[1]])
-                yield from _told(parsed)
+                    chat.rollback(self._mark)
+                    chat.add(self._message(called))
+                    return called
+                yield from self._told(parsed, places)
             if chat.ended == "context":
                 raise ContextFull(len(chat.ids) + 1, len(chat.ids))
             if chat.ended == "end":
-                break
-            called = (chat.mark(), len(written)) if chat.ended == "call" else called
-        yield from _told(stream.close())
-        return "".join(written)
+                yield from self._told(stream.close(), places)
+                return stream.reply
+            called = stream.reply if chat.ended == "call" else called
+
+    def _told(self, parsed: Sequence[Parsed], places: Iterator[int]) -> Iterator[Event]:
+        """What the parser found, as events. `places` counts the calls of this reply."""
+        for one in parsed:
+            match one:
+                case TextPiece(text):
+                    yield Text(text)
+                case ThoughtPiece(text):
+                    yield Thought(text)
+                case CallDone(call):
+                    yield Call(self._numbered(call, next(places)))
+                case FaultFound(fault):
+                    yield BadCall(fault)
 
     def _make_room(self, full: ContextFull) -> Iterator[Event]:
         """Cuts results until a reply fits. The model must read what is left anew."""
@@ -193,6 +207,18 @@ class ToolLoop:
             if needed <= full.context:
                 return
             full = ContextFull(needed, full.context)
+
+    def _message(self, reply: Reply) -> Message:
+        """What is kept of a reply. Where none of its calls could be read, that is its very words."""
+        if reply.faults and not reply.calls:
+            return Message("assistant", reply.text.strip())
+        calls = tuple(self._numbered(call, place) for place, call in enumerate(reply.calls))
+        return Message("assistant", reply.content, reply.thought, calls)
+
+    def _numbered(self, call: ToolCall, place: int) -> ToolCall:
+        """A call has an id of its own, by which its result names it: nine letters and digits, which every family takes."""
+        before = sum(len(message.calls) for message in self.conversation.messages)
+        return call if call.id else replace(call, id=f"call{before + place + 1:05}")
 
     # ---- the conversation, and the chat that holds it --------------------------------------------------------------------
 
@@ -291,25 +317,6 @@ async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     except asyncio.CancelledError:
         await asyncio.wait([work])
         raise
-
-
-def _told(parsed: Sequence[Parsed]) -> Iterator[Event]:
-    for one in parsed:
-        match one:
-            case TextPiece(text):
-                yield Text(text)
-            case ThoughtPiece(text):
-                yield Thought(text)
-            case CallDone(call):
-                yield Call(call)
-            case FaultFound(fault):
-                yield BadCall(fault)
-
-
-def _message(reply: Reply) -> Message:
-    """What is kept of a reply. Where none of its calls could be read, that is its very words."""
-    content = reply.content if reply.calls else reply.text.strip()
-    return Message("assistant", content, reply.thought if reply.calls else "", reply.calls)
 
 
 def _unparsable(fault: Fault) -> Observation:

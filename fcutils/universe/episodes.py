@@ -6,6 +6,7 @@ which tools are on offer beside it, nor how episodes make a conversation (`write
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,12 +15,13 @@ from typing import Any
 
 from fcutils.messages import Message, Observation, ToolCall
 from fcutils.universe.files import HOLE, Chain, Domain, Phrasing, Tool
-from fcutils.universe.values import say_list
+from fcutils.universe.values import day_apart, say_list
 from fcutils.universe.worked import work_out
 
 TYPO_RATE = 0.06  # a sentence with one slip of the fingers, outside the values
 LOWER_RATE = 0.07  # a sentence without capitals, outside the values
 BARE_RATE = 0.10  # a sentence without its final stop
+APART = re.compile(r"(after|before)\(([\w.]+)\)")  # in results: a day after, or before, the one that an argument names
 
 
 @dataclass(slots=True)
@@ -102,15 +104,18 @@ def _slip(literals: list[str], rng: Random) -> None:
     elif dice < LOWER_RATE + BARE_RATE:
         literals[-1] = literals[-1].rstrip(".!?")
     elif dice < LOWER_RATE + BARE_RATE + TYPO_RATE:
-        at = rng.randrange(len(literals))
-        words = literals[at].split(" ")
-        long = [i for i, word in enumerate(words) if len(word) > 4 and word.isalpha()]
+        pieces = [piece.split(" ") for piece in literals]
+        long = [(at, i) for at, words in enumerate(pieces) for i, word in enumerate(words) if len(word) > 4 and word.isalpha()]
         if long:
-            i = rng.choice(long)
-            k = rng.randrange(1, len(words[i]) - 2)
-            word = words[i]
-            words[i] = word[:k] + word[k + 1] + word[k] + word[k + 2 :] if rng.random() < 0.5 else word[:k] + word[k + 1 :]
-            literals[at] = " ".join(words)
+            at, i = rng.choice(long)
+            pieces[at][i] = _mistyped(pieces[at][i], rng)
+            literals[at] = " ".join(pieces[at])
+
+
+def _mistyped(word: str, rng: Random) -> str:
+    """Two letters in the wrong order, or one left out; never the first or the last."""
+    k = rng.randrange(1, len(word) - 2)
+    return word[:k] + word[k + 1] + word[k] + word[k + 2 :] if rng.random() < 0.5 else word[:k] + word[k + 1 :]
 
 
 def fill(template: Any, known: Mapping[str, Any], tool: Tool, domain: Domain, rng: Random, split: str) -> Any:
@@ -125,6 +130,8 @@ def fill(template: Any, known: Mapping[str, Any], tool: Tool, domain: Domain, rn
     def value(hole: str) -> Any:
         if (found := look_up(known, hole)) is not None:
             return found
+        if (apart := APART.fullmatch(hole)) is not None:
+            return day_apart(look_up(known, apart[2]), apart[1] == "after", rng)
         if hole in tool.draws:
             return tool.draws[hole](rng, split)[0]
         if tool.parameters.get(hole, {}).get("type") == "boolean":
@@ -184,7 +191,7 @@ def result_of(tool: Tool, given: Given, domain: Domain, rng: Random, split: str)
         result = fill(tool.result, _flat(given.arguments), tool, domain, rng, split)
         if not _twins(result):
             break
-    return result | work_out(tool.name, given.arguments) if isinstance(result, Mapping) else result
+    return {**result, **work_out(tool.name, given.arguments)} if isinstance(result, Mapping) else result
 
 
 def _twins(result: Any) -> bool:

@@ -157,6 +157,14 @@ def draw_date(rng: Random) -> Drawn:
     return day.isoformat(), rng.choice(said)
 
 
+def day_apart(day: str | None, later: bool, rng: Random) -> str:
+    """A day some days after, or before, this one; any day where there is none."""
+    if day is None:
+        return draw_date(rng)[0]
+    days = timedelta(days=rng.randint(2, 25))
+    return (date.fromisoformat(day) + (days if later else -days)).isoformat()
+
+
 def draw_time(rng: Random) -> Drawn:
     hour, minute = rng.randrange(6, 23), rng.choice((0, 0, 0, 15, 30, 30, 45, 5, 10, 20, 40, 50))
     value = f"{hour:02}:{minute:02}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -94,8 +94,15 @@ def _correlation(given: Arguments) -> float:
         pairs = list(combinations(zip(x, y, strict=True), 2))
         return sum(math.copysign(1, (a - c) * (b - d)) if (a - c) * (b - d) else 0 for (a, b), (c, d) in pairs) / len(pairs)
     if len(set(x)) == 1 or len(set(y)) == 1:
-        return 0
-    return statistics.correlation(x, y, method="ranked" if given.get("method") == "spearman" else "linear")
+        return 0  # nothing varies, so nothing varies together
+    if given.get("method") == "spearman":
+        x, y = _ranks(x), _ranks(y)
+    return statistics.correlation(x, y)
+
+
+def _ranks(numbers: Sequence[float]) -> list[float]:
+    """Places in order; equal numbers share the mean of theirs."""
+    return [sum(other < number for other in numbers) + (numbers.count(number) + 1) / 2 for number in numbers]
 
 
 def _t_test(given: Arguments) -> dict[str, Any]:

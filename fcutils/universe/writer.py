@@ -68,6 +68,9 @@ def conversation(where: Corner, rng: Random, recipe: Recipe) -> Conversation | N
         if made is None:
             return None
         messages += made
+    asked = [message.content.casefold() for message in messages if message.role == "user"]
+    if len(set(asked)) < len(asked):
+        return None  # nobody asks the same thing twice
     return _finish(where, stage, messages, kinds, rng, recipe)
 
 
@@ -145,12 +148,21 @@ def _parallel(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list
     picked += [rng.choice(stage.targets) for _ in range(2 - len(picked))]
     asked = [(t, rng.choice(t.phrasings)) for t in picked]
     givens = [(t, episodes.give(t.tool, phrasing, t.domain, rng, where.split)) for t, phrasing in asked]
+    if _clash(givens):
+        return None
     text = givens[0][1].text
     for (_, phrasing), (_, given) in list(zip(asked, givens, strict=True))[1:]:
         stays = given.text[:2] in ("I ", "I'") or phrasing.text.startswith("{")  # a value keeps its capital
         low = given.text if stays else given.text[:1].lower() + given.text[1:]
         text = rng.choice(where.talk["joins"]).format(a=_stopped(text), b=given.text, b_low=low)
     return [Message("user", text), *_served_together(givens, where, rng)]
+
+
+def _clash(givens: Sequence[tuple[Target, episodes.Given]]) -> bool:
+    """Whether one tool is asked for the same thing twice (the same blinds, at 55 and at 60 percent)."""
+    seen = [(t.tool.name, v) for t, g in givens for v in g.arguments.values() if isinstance(v, str)]
+    whole = [(t.tool.name, str(g.arguments)) for t, g in givens]
+    return len(set(seen)) < len(seen) or len(set(whole)) < len(whole)
 
 
 def _stopped(text: str) -> str:
@@ -186,8 +198,18 @@ def _served_together(givens: Sequence[tuple[Target, episodes.Given]], where: Cor
     results = [episodes.result_of(t.tool, g, t.domain, rng, where.split) for t, g in givens]
     thoughts = dict.fromkeys(filter(None, (episodes.called(t.tool, g, rng).thought for t, g in givens)))
     observed = [episodes.observed(call, result) for call, result in zip(calls, results, strict=True)]
-    answers = dict.fromkeys(episodes.answer_from(t.tool, g, r, rng) for (t, g), r in zip(givens, results, strict=True))
+    answers = dict.fromkeys(_telling(t.tool, g, r, rng) for (t, g), r in zip(givens, results, strict=True))
     return [Message("assistant", thought=" ".join(thoughts), calls=calls), *observed, Message("assistant", " ".join(answers))]
+
+
+def _telling(tool: Tool, given: episodes.Given, result: Any, rng: Random) -> str:
+    """An answer that names what was asked for, where the tool has one: "That is Irish. That is Basque." tells nobody which."""
+    text = ""
+    for _ in range(6):
+        text = episodes.answer_from(tool, given, result, rng)
+        if any(said in text for said in given.said.values()):
+            break
+    return text
 
 
 def _nothing(where: Corner, stage: _Stage, rng: Random, recipe: Recipe) -> list[Message] | None:
