@@ -10,7 +10,8 @@ import gc
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -268,11 +269,26 @@ def _read(entry: Entry, plan: _Plan) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(plan.source)
-        model = AutoModelForCausalLM.from_pretrained(plan.source, device_map={"": plan.device}, **_options(plan, entry))
+        with _no_bar():
+            tokenizer = AutoTokenizer.from_pretrained(plan.source)
+            model = AutoModelForCausalLM.from_pretrained(plan.source, device_map={"": plan.device}, **_options(plan, entry))
     except Exception as error:
         raise ModelError(_explained(error, entry, plan)) from error
     return model.eval(), tokenizer
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Without the bar that transformers draws on stderr for every model, also for one that is read in a tenth of a second."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _options(plan: _Plan, entry: Entry) -> dict[str, Any]:

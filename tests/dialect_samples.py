@@ -36,6 +36,7 @@ OSLO = ToolCall("weather", {"city": "Oslo", "days": [1, 2.5], "now": True, "none
 NOTE = ToolCall(
     "add_note", {"text": 'say "hi"\n\tto <Åse & co> \\ 日本語 🙂', "größe": {"a": {}, "b": [[]]}}, "call_1234567890"
 )
+BARE, BACK = ToolCall("f", {"a": "x"}), Message("tool", "y", name="f")
 EMPTY = ToolCall("weather", {}, "000000001")
 
 

@@ -228,16 +228,24 @@ def test_openais_lines_are_its_messages():
 
 
 @pytest.mark.parametrize(
-    ("call_id", "name", "short"),
+    ("call_id", "name", "place", "short"),
     [
-        ("aB3dE6gH9", None, "aB3dE6gH9"),
-        ("call_1234567890", "f", "234567890"),
-        (None, "f", "0000callf"),
-        ("é-1", None, "000000001"),
+        ("aB3dE6gH9", None, 3, "aB3dE6gH9"),
+        ("call_1234567890", "f", 0, "234567890"),
+        (None, "f", 0, "call00001"),
+        ("call_f", "f", 11, "call00012"),
+        ("é-1", None, 0, "000000001"),
     ],
 )
-def test_mistrals_ids_have_nine_letters_and_digits(call_id, name, short):
-    assert short_id(call_id, name) == short
+def test_mistrals_ids_have_nine_letters_and_digits(call_id, name, place, short):
+    assert short_id(call_id, name, place) == short
+
+
+def test_mistral_tells_calls_without_ids_apart():
+    replies = [ToolCall("f", {"a": 1}), ToolCall("f", {"a": 2})]
+    results = [Message("tool", "x", name="f"), Message("tool", "y", name="f")]
+    text = written(get("mistral"), conversation([Message("user", "?"), Message("assistant", calls=tuple(replies)), *results]))
+    assert re.findall(r'"(?:id|call_id)": "(\w+)"', text) == ["call00001", "call00002"] * 2
 
 
 def test_mistral_links_a_result_to_its_call():

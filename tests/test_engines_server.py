@@ -227,14 +227,18 @@ def test_a_web_page_in_place_of_an_answer() -> None:
 
 def test_a_slow_server() -> None:
     gone = threading.Event()
-    with server(lambda to: gone.wait(20) and None) as address:
+
+    def answer(to: BaseHTTPRequestHandler) -> None:
+        gone.wait(20)
+
+    with server(answer) as address:
         assert "0.3 s" in _trouble(ServerEngine(address, "m", timeout=0.3, retries=0))
         gone.set()
 
 
 def test_a_server_that_stops_in_the_middle() -> None:
     with server(lambda to: send(to, chunk(content="It is co"), more=100)) as address:
-        assert "broke off" in _trouble(ServerEngine(address, "m"))
+        assert "peer closed connection" in _trouble(ServerEngine(address, "m"))
     with server(lambda to: send(to, chunk(content="It is co"))) as address:
         assert "middle of its reply" in _trouble(ServerEngine(address, "m"))
     with server(lambda to: send(to, 'data: {"error": "out of memory"}\n\n')) as address:
@@ -292,7 +296,7 @@ def test_rows_that_fail_are_told_apart() -> None:
     lock = threading.Lock()
     with server(answer) as address:
         written = ServerEngine(address, "m").reply_many([conversation([Message("user", "hi")])] * 4)
-    assert sorted((one.error or "ok")[:10] for one in written)[1:] != ["ok"] * 3
+    assert ["400" in one.error for one in written if one.error] == [True]
     assert sum(one.error is None and one.text == "hi" for one in written) == 3
 
 

@@ -27,6 +27,7 @@ LESSONS = sorted(FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["course"]["repository"]
 MOST_LINES = 12
+WIDEST = 100  # characters
 TAGS = {"set-up", "exercise", "check", "nbval-ignore-output", "raises-exception"}
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(|<img\b([^>]*)>")
@@ -102,6 +103,8 @@ def test_cells_are_short(path: Path):
     lengths = {cell.source: sum(1 for line in cell.source.splitlines() if line.strip()) for cell in code(read(path))}
     for source, length in lengths.items():
         assert 1 <= length <= MOST_LINES, f"{length} lines; at most {MOST_LINES}, the rest belongs to fcutils:\n{source}"
+        widest = max(source.splitlines(), key=len)
+        assert len(widest) <= WIDEST, f"a page shows {WIDEST} characters a line; this one has {len(widest)}:\n{widest}"
     assert statistics.median(lengths.values()) >= 4, "most cells have fewer than 4 lines: join some"
 
 

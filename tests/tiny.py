@@ -53,7 +53,7 @@ def model(family: str, vocabulary: int, context: int = CONTEXT, seed: int = 0) -
     """Far from uniform, so that greedy choices have a margin."""
     torch.manual_seed(seed)
     config, kind, _, _ = FAMILIES[family]
-    sizes = {"vocab_size": vocabulary, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "head_dim": 16}
+    sizes = {"vocab_size": vocabulary, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "head_dim": 16}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": context, "initializer_range": 0.3}
     ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     more = {} if family == "llama" else {"sliding_window": WINDOW}

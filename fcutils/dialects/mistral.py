@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fcutils.dialects.base import Dialect, Piece, learnt
-from fcutils.messages import Message, ToolCall, dumps
+from fcutils.messages import Message, dumps
 
 
 class Mistral(Dialect):
@@ -47,8 +47,8 @@ class Mistral(Dialect):
 
     def results(self, messages: Sequence[Message]) -> list[Piece]:
         pieces: list[Piece] = []
-        for message in messages:
-            result = {"content": message.content, "call_id": short_id(message.call_id, message.name)}
+        for place, message in enumerate(messages):
+            result = {"content": message.content, "call_id": short_id(message.call_id, message.name, place)}
             pieces += [*self.own("[TOOL_RESULTS]"), Piece(f" {self.escape(dumps(result))}"), *self.own("[/TOOL_RESULTS]")]
         return pieces
 
@@ -57,16 +57,17 @@ class Mistral(Dialect):
 
     def reply(self, message: Message) -> list[Piece]:
         pieces = [learnt(f" {self.escape(message.content)}")] if message.content else []
-        for number, call in enumerate(message.calls):
-            pieces += self.says(", " if number else "[TOOL_CALLS] [")
-            pieces += self._call(call)
+        for place, call in enumerate(message.calls):
+            ending = f', "id": "{short_id(call.id, call.name, place)}"}}'
+            pieces += [*self.says(", " if place else "[TOOL_CALLS] ["), *self.call(call, *BEGINNING, ending)]
         return [*pieces, *self.says("]</s>" if message.calls else "</s>")]
 
-    def _call(self, call: ToolCall) -> list[Piece]:
-        return self.call(call, '{"name": "', '", "arguments": ', f', "id": "{short_id(call.id, call.name)}"}}')
+
+BEGINNING = ('{"name": "', '", "arguments": ')
 
 
-def short_id(call_id: str | None, name: str | None) -> str:
-    """Nine letters and digits for a call, the same for its result."""
-    plain = re.sub("[^a-zA-Z0-9]", "", call_id or f"call_{name or ''}"[:40])
-    return plain[-9:].rjust(9, "0")
+def short_id(call_id: str | None, name: str | None, place: int) -> str:
+    """Nine letters and digits for a call, the same for its result; `place` is theirs among the calls of one reply."""
+    if not call_id or call_id == f"call_{name}"[:40]:  # the second is how `to_openai` writes that there is none
+        return f"call{place + 1:05}"
+    return re.sub("[^a-zA-Z0-9]", "", call_id)[-9:].rjust(9, "0")

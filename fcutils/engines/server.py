@@ -268,9 +268,11 @@ def _explained(engine: ServerEngine) -> Iterator[None]:
     except openai.APITimeoutError:
         raise EngineError(f"{where} gave no sign of life for {engine.timeout:g} s: give it more time (timeout=)") from None
     except openai.APIConnectionError as error:
-        raise EngineError(f"nobody answers at {where} ({error.__cause__ or error}): is the server running?") from error
+        raise EngineError(f"no connection with {where} ({error.__cause__ or error}): is the server running?") from error
     except openai.APIStatusError as error:
         raise EngineError(f"{where} says {error.status_code}: {_words(error)}; {_advice(error)}") from error
+    except openai.APIError as error:
+        raise EngineError(f"{where} broke off: {_short(str(error.body or error.message))}") from error
     except Exception as error:  # what the client's transport raises in the middle of a stream has no class of the client's own
         raise EngineError(f"{where} broke off: {type(error).__name__}: {_short(str(error))}") from error
 
