@@ -67,7 +67,7 @@ TALKS: dict[str, Conversation] = {
     "content beside a call": conversation([ASK, Message("assistant", "Looking.", calls=(OSLO,))], TOOLS),
     "thought beside calls": conversation([ASK, Message("assistant", "", "hm", (OSLO, EMPTY))], TOOLS),
     "no ids": conversation(
-        [ASK, Message("assistant", calls=(ToolCall("f", {"a": "x"}),)), Message("tool", "y", name="f")], TOOLS
+        [ASK, Message("assistant", calls=(BARE, BARE, BARE)), BACK, BACK, Message("tool", "nameless"), ANSWER], TOOLS
     ),
     "not begun": conversation([Message("user", "hi")], TOOLS),
     "bits": conversation([Message("user", "\n"), Message("assistant", "-"), Message("user", ""), Message("assistant", "{}")]),

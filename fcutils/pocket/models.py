@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 CONTEXT = 4096
+EMBEDDED, NORMED = 0.3, 0.2
 
 SHAPES: dict[str, dict[str, Any]] = {
     "pocket-hermes": {"family": "llama", "width": 256, "layers": 4, "heads": 4, "inner": 768, "vocabulary": 8192},
@@ -44,7 +45,11 @@ def build(name: str, vocabulary: int, *, layers: int | None = None) -> Any:
             sliding_window=1024,
         )
         model = Gemma2ForCausalLM(config)
-    with torch.no_grad():  # what is added to the stream starts at zero: every layer begins as the identity
+    with torch.no_grad():
+        # Words start far apart and loud, and the last norm takes the volume back: with the usual faint start the first layers
+        # drown what a word is, and copying has nothing to match. What layers add starts at zero.
+        model.get_input_embeddings().weight.normal_(0, EMBEDDED)
+        model.model.norm.weight.fill_(NORMED - (shape["family"] == "gemma2"))  # Gemma's norms count from one
         for module_name, parameter in model.named_parameters():
             if module_name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
