@@ -1,12 +1,13 @@
 """How fast are calls read out of text, beside json_repair, langchain-core and transformers? Also on text made to be slow.
 
-    python benchmarks/parsing.py              all of it, about ten minutes; writes results/parsing.json
+    python benchmarks/parsing.py              all of it, about a quarter of an hour; writes results/parsing.json
     python benchmarks/parsing.py --quick      the same with few repetitions; writes nothing
 
 Times are CPU seconds of this process without garbage collection, the least of several runs, so that a busy machine disturbs
-little; where a peer raises an exception (marked !), its time ends there. Each peer gets the form that it reads: transformers the tagged reply with a response template, json_repair and langchain-core the JSON alone, which
-spares them the search for it. Streaming means what each offers: transformers' own `ResponseParser`, langchain-core's
-`JsonOutputToolsParser` over message chunks, json_repair called again on all the text so far.
+little; where a parser raises an exception (marked !), its time ends there. Each peer gets the form that it reads: transformers
+the tagged reply with a response template, json_repair and langchain-core the JSON alone, which spares them the search for it.
+Streaming means what each offers: transformers' own `ResponseParser`, langchain-core's `JsonOutputToolsParser` over message
+chunks, json_repair called again on all the text so far.
 """
 
 from __future__ import annotations
@@ -275,7 +276,8 @@ def adversarial(runs: int) -> dict[str, Any]:
 def peer_row(parse: Callable[[str], object], make: Callable[[int], str]) -> dict[str, Any]:
     small = timing(partial(parse, make(PEER_SIZES[0])), 1, limit=3)
     large = Timing(None) if small.seconds is None else timing(partial(parse, make(PEER_SIZES[1])), 1, limit=12)
-    return {**dict(zip(PEER_SIZES, (small.seconds, large.seconds), strict=True)), "error": large.error or small.error}
+    times: dict[Any, Any] = dict(zip(PEER_SIZES, (small.seconds, large.seconds), strict=True))
+    return {**times, "error": large.error or small.error}
 
 
 def streamed(runs: int) -> dict[str, Any]:

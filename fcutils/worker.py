@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import IO, Literal
 
@@ -233,7 +234,8 @@ def _take_over_streams() -> tuple[IO[bytes], IO[bytes]]:
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: [os.close(stream) for stream in (inlet, outlet)])
+        for stream in (inlet, outlet):
+            os.register_at_fork(after_in_child=partial(os.close, stream))
     return os.fdopen(inlet, "rb"), os.fdopen(outlet, "wb")
 
 

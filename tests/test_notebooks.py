@@ -155,6 +155,9 @@ def speaks(source: str) -> bool:
 @every_notebook
 def test_outputs_are_clean(path: Path):
     for cell in code(read(path)):
+        streams = [output.get("name") for output in cell.outputs]
+        torn = any(one == other == "stdout" for one, other in itertools.pairwise(streams))
+        assert not torn, "a torn output: jupyter nbconvert --to notebook --inplace --coalesce-streams"
         for output in cell.outputs:
             assert output.get("name") != "stderr", f"stderr: {output.text}"
             if output.output_type == "error":

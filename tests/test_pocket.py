@@ -132,4 +132,4 @@ def test_a_run_learns_and_goes_on_after_it_was_ended(tokenizer, where, tmp_path)
     train(where, tokenizer, plan(0.14), look, folder=tmp_path)
     last = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][-1]
     assert last["step"] > first["step"] > 0 and last["seconds"] > first["seconds"]
-    assert last["loss"] < 8 and set(looks[-1]) >= {"tokens"}
+    assert last["loss"] < first["loss"] and set(looks[-1]) >= {"tokens"}

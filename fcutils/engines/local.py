@@ -151,7 +151,9 @@ class LocalChat(Chat):
 
     def _pieces(self, messages: Sequence[Message]) -> list[list[Piece]]:
         """The turns that these messages make, behind what is there already."""
-        dialect, turns, results = self._engine.dialect, [], []
+        dialect = self._engine.dialect
+        turns: list[list[Piece]] = []
+        results: list[Message] = []
         for message, following in zip(messages, [*messages[1:], None], strict=True):
             if not self._ids and not turns:
                 if message.role != "user":
