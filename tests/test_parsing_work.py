@@ -20,6 +20,7 @@ def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("parsing_benchmark", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
