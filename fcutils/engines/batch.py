@@ -1,6 +1,8 @@
 """One reply to each of many conversations, side by side: what evaluation needs, and nothing that goes on afterwards.
 
-Rows of like length share a batch, padded on the left. A row that has ended leaves the batch when half of them have.
+Prompts are read one after another, sorted, so that what a prompt has in common with the one before it (the tools, earlier
+turns) is not read again. Then the rows of a batch write together, padded on the left; when half of them have ended, the
+batch shrinks.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 
 from fcutils.dialects import DialectError
 from fcutils.engines.base import Constraint, ContextFull, EngineError, Guide, Sampling, Tools, Written
-from fcutils.engines.cache import conversation_cache
+from fcutils.engines.cache import conversation_cache, put
 from fcutils.engines.drawing import Draw, TextStream
 from fcutils.messages import Conversation
 
@@ -77,10 +79,11 @@ def _prompt(engine: LocalEngine, talk: Conversation) -> list[int]:
 
 
 def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """The longest first: what does not fit into memory shows at once."""
+    """In an order in which neighbours begin alike."""
     batch: list[_Row] = []
-    for row in sorted(rows, key=lambda row: -len(row.prompt)):
-        if batch and (len(batch) == ROWS or (len(batch) + 1) * len(batch[0].prompt) > TOKENS):
+    for row in sorted(rows, key=lambda row: row.prompt):
+        longest = max(len(other.prompt) for other in [*batch, row])
+        if batch and (len(batch) == ROWS or (len(batch) + 1) * longest > TOKENS):
             yield batch
             batch = []
         batch.append(row)
@@ -119,10 +122,9 @@ def _begin(row: _Row, constraint: Constraint | None, done: Done) -> bool:
 @torch.inference_mode()
 def _write_together(engine: LocalEngine, rows: list[_Row], max_tokens: int, draw: Draw, done: Done) -> None:
     began, share = time.perf_counter(), len(rows)
-    ids, mask = _padded(rows, engine.model.device)
-    cache = conversation_cache(engine.model)
+    cache, logits, mask = _read(engine, rows)
     while True:
-        tokens = _choose(rows, _forward(engine.model, ids, mask, cache), draw)
+        tokens = _choose(rows, logits, draw)
         for row, token in zip(rows, tokens, strict=True):
             if not row.ended and _ends(engine, row, token, max_tokens):
                 row.ended = True
@@ -134,29 +136,42 @@ def _write_together(engine: LocalEngine, rows: list[_Row], max_tokens: int, draw
         if len(live) <= len(rows) // 2:
             rows, mask, tokens = [rows[i] for i in live], mask[live], [tokens[i] for i in live]
             cache.batch_select_indices(torch.tensor(live, device=mask.device))
-        ids = torch.tensor(tokens, device=mask.device).unsqueeze(1)
+        place = mask.sum(-1, keepdim=True)
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
+        logits = _forward(engine, tokens, cache, attention_mask=mask, position_ids=place)
 
 
-def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
-    """Logits for every row's next token."""
-    place = (mask.cumsum(-1)[:, -ids.shape[1] :] - 1).clamp(min=0)
-    inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": place, "past_key_values": cache}
+def _read(engine: LocalEngine, rows: Sequence[_Row]) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    """The prompts, read: what they leave in a cache, logits for each row's first token, and where each row has tokens."""
+    width = max(len(row.prompt) for row in rows)
+    batch, one = conversation_cache(engine.model), conversation_cache(engine.model)
+    mask = torch.zeros(len(rows), width, dtype=torch.long, device=engine.model.device)
+    logits: list[torch.Tensor] = []
+    before: list[int] = []
+    for place, row in enumerate(rows):
+        known = min(_common(before, row.prompt), len(row.prompt) - 1)
+        one.crop(known - len(before))
+        logits.append(_forward(engine, row.prompt[known:], one))
+        put(batch, place, len(rows), width, one)
+        mask[place, width - len(row.prompt) :] = 1
+        before = row.prompt
+    return batch, torch.cat(logits), mask
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens they begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _forward(engine: LocalEngine, tokens: Sequence[int], cache: Any, **where: torch.Tensor) -> torch.Tensor:
+    """Logits behind the last token: of one row's next tokens, or (with a mask) of every row's next token."""
+    ids = torch.tensor([tokens], device=engine.model.device)
     try:
-        return model(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+        out = engine.model(input_ids=ids.T if where else ids, past_key_values=cache, use_cache=True, logits_to_keep=1, **where)
     except RuntimeError as error:
         raise EngineError(f"the model failed on these rows: {type(error).__name__}: {str(error)[:300]}") from error
-
-
-def _padded(rows: Sequence[_Row], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts and attention mask, [rows, length of the longest], the prompts on the right."""
-    width = max(len(row.prompt) for row in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, width - len(row.prompt) :] = torch.tensor(row.prompt)
-        mask[place, width - len(row.prompt) :] = 1
-    return ids.to(device), mask.to(device)
+    return out.logits[:, -1].float()
 
 
 def _choose(rows: Sequence[_Row], logits: torch.Tensor, draw: Draw) -> list[int]:

@@ -58,6 +58,15 @@ class KeptLayer(DynamicLayer):
         """Forget the last tokens: a negative number, as in transformers."""
         self.length += tokens_to_remove
 
+    def put(self, place: int, rows: int, width: int, one: KeptLayer) -> None:
+        """See the function `put`."""
+        if not self._buffers:
+            room = width + max(SPARE, width // 2)
+            self._buffers = [held.new_zeros(rows, held.shape[1], room, held.shape[3]) for held in one._buffers]
+            self.length = width
+        for buffer, held in zip(self._buffers, one._buffers, strict=True):
+            buffer[place, :, width - one.length : width] = held[0, :, : one.length]
+
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         self._buffers = [buffer[indices] for buffer in self._buffers]
 
@@ -73,3 +82,10 @@ def conversation_cache(model: Any) -> DynamicCache:
         layers.append(KeptLayer(getattr(layer, "sliding_window", None)))
     cache.layers = layers
     return cache
+
+
+def put(batch: DynamicCache, place: int, rows: int, width: int, one: DynamicCache) -> None:
+    """Row `place` of a batch of `rows` becomes what `one` holds of a conversation, on the right of `width` positions."""
+    for into, layer in zip(batch.layers, one.layers, strict=True):
+        assert isinstance(into, KeptLayer) and isinstance(layer, KeptLayer)
+        into.put(place, rows, width, layer)

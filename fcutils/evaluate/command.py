@@ -111,7 +111,7 @@ def _options() -> argparse.ArgumentParser:
     add("--constrained", action="store_true", help="calls that cannot be malformed")
     add = parser.add_argument_group("how").add_argument
     add("--limit", type=_count, metavar="N", help="the first N rows, of a benchmark's folder N of each file")
-    add("--max-tokens", type=_count, default=256, metavar="N", help="of one reply (256)")
+    add("--max-tokens", type=_count, default=384, metavar="N", help="of one reply (384)")
     add("--temperature", type=_temperature, default=0.0, metavar="T", help="0 is greedy, and the default of a single run")
     add("--runs", type=_count, default=1, metavar="K", help=f"of every dialogue, for pass^k; temperature {SEVERAL_RUNS} then")
     add(

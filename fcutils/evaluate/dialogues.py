@@ -91,7 +91,7 @@ def run_dialogues(
     *,
     runs: int = 1,
     sampling: Sampling = GREEDY,
-    max_tokens: int = 256,
+    max_tokens: int = 384,
     constraint: Constraint | None = None,
     replies: str | Path | None = None,
     data: str = "dialogues",

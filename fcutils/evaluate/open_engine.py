@@ -31,8 +31,9 @@ def open_engine(
     if dialect and dialect not in DIALECTS:
         raise OpenError(f"there is no dialect {dialect!r}: there are {', '.join(DIALECTS)}")
     if url is None:
-        engine = _local(model, dialect, None if adapter is None else Path(adapter))
-        return engine, _constraint(engine) if constrained else None
+        if constrained:
+            raise OpenError("constrained decoding (fcutils.constrain) is not part of this version: leave out --constrained")
+        return _local(model, dialect, None if adapter is None else Path(adapter)), None
     if adapter or constrained:
         raise OpenError(
             "a server loads its own adapters and has its own guided decoding: leave out --adapter and --constrained"
@@ -40,10 +41,6 @@ def open_engine(
     from fcutils.engines.server import ServerEngine
 
     return ServerEngine(url, model, dialect or "hermes"), None
-
-
-def _constraint(engine: LocalEngine) -> Constraint:
-    raise NotImplementedError
 
 
 def _local(model: str, dialect: str | None, adapter: Path | None) -> LocalEngine:

@@ -30,7 +30,7 @@ def evaluate(
     rows: Sequence[Conversation],
     dialect: str | Dialect | None = None,
     *,
-    max_tokens: int = 256,
+    max_tokens: int = 384,
     sampling: Sampling = GREEDY,
     constraint: Constraint | None = None,
     replies: str | Path | None = None,
