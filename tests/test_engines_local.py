@@ -92,7 +92,7 @@ def test_text_brings_no_control_token(family: str) -> None:
 
     def count(text: str) -> int:
         chat = begun(engine, text)
-        write(chat, max_tokens=1)
+        chat.add(Message("assistant", "as said, not sampled"))
         chat.observe([Observation(text), Observation({text: text})])
         chat.say(text)
         return sum(token in controls for token in chat.ids)
