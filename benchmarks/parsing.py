@@ -1,13 +1,16 @@
 """How fast are calls read out of text, beside json_repair, langchain-core and transformers? Also on text made to be slow.
 
-    python benchmarks/parsing.py              all of it, about a quarter of an hour; writes results/parsing.json
+    python benchmarks/parsing.py              all of it, some minutes of CPU; writes results/parsing.json
     python benchmarks/parsing.py --quick      the same with few repetitions; writes nothing
 
-Times are CPU seconds of this process without garbage collection, the least of several runs, so that a busy machine disturbs
-little; where a parser raises an exception (marked !), its time ends there. Each peer gets the form that it reads: transformers
-the tagged reply with a response template, json_repair and langchain-core the JSON alone, which spares them the search for it.
-Streaming means what each offers: transformers' own `ResponseParser`, langchain-core's `JsonOutputToolsParser` over message
-chunks, json_repair called again on all the text so far.
+Made for a machine that is shared. A time is CPU time of this process without garbage collection, the least of several rounds;
+a round takes each size once, so that a busy moment falls on all of them, and what others take can only add. Rounds go on for
+`MOST_SECONDS` while the worst doubling still looks worse than `SETTLED`.
+
+A peer is given up where it takes more than a limit of CPU time (`over`, with the limit); where it raises an exception (marked
+!), its time ends there. Each gets the form that it reads: transformers the tagged reply with a response template, json_repair
+and langchain-core the JSON alone, which spares them the search for it. Streaming means what each offers: transformers' own
+`ResponseParser`, langchain-core's `JsonOutputToolsParser` over message chunks, json_repair called again on all the text so far.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,12 +33,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from adversarial import ADVERSARIAL
+
 from fcutils.parsing import ReplyStream, extract_function_calls, parse_reply
 
 RESULTS = Path(__file__).parent / "results" / "parsing.json"
 FLOORS = {"most_for_a_doubling": 2.3, "seconds_for_1MB": 1.0, "streamed_32kB_ms": 60.0}
-SIZES = [20_000 * 2**k for k in range(7)]  # to 1.28 MB
-PEER_SIZES = [10_000, 20_000]
+SIZES = [15_625 * 2**k for k in range(7)]  # to 1 MB
+PEER_SIZES = [5_000, 10_000, 20_000]
+PEER_LIMIT = 0.4  # CPU seconds for one text
+STREAMED = [1024 * 2**k for k in range(2, 8)]  # 4 to 128 kB
+STREAM_LIMIT = 1.5  # CPU seconds for one call, for a peer
+MOST_SECONDS = 6.0  # of CPU, for more rounds where the figures are not settled
+SETTLED = 2.15
 PEERS = ("json_repair", "langchain-core", "transformers")
 TEMPLATE = {
     "defaults": {"role": "assistant"},
@@ -50,67 +60,6 @@ TEMPLATE = {
         },
         "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
     },
-}
-
-
-def again(unit: str, before: str = "", after: str = "") -> Callable[[int], str]:
-    """A text of about n characters: `unit` over and over, between `before` and `after`."""
-    return lambda n: before + (unit * (n // len(unit) + 1))[: max(0, n - len(before) - len(after))] + after
-
-
-CALL = '<tool_call>{"name": "f", "arguments": {"a": '
-ADVERSARIAL: dict[str, Callable[[int], str]] = {
-    "opening tags": again("<tool_call>"),
-    "opening tags and braces": again("<tool_call>{"),
-    "opening tags and quotes": again('<tool_call>{"'),
-    "opening tags and quotes of both kinds": again("<tool_call>{'<tool_call>{\""),
-    "quotes that change sides": again("<tool_call>{'\",':\""),
-    "half a call, again and again": again('<tool_call>{"name": "f", "arguments": {"a": "'),
-    "a closed tag in an open string": again('<tool_call>{"</tool_call>"x'),
-    "closing tags": again("</tool_call>"),
-    "closing tags in a string": again("</tool_call>", CALL + '"'),
-    "half a tag": again("<tool_cal"),
-    "angle brackets": again("<"),
-    "braces": again("{"),
-    "brackets": again("["),
-    "brackets and braces": again("[{"),
-    "braces in a call": again('{"a":', "<tool_call>"),
-    "brackets in a call": again("[", CALL),
-    "braces and quotes": again('{"'),
-    "names without end": again('{"name":'),
-    "objects in prose": again('{"name": "f", "arguments": {}}, '),
-    "quotes": again('"', "<tool_call>{"),
-    "backslashes": again("\\", CALL + '"'),
-    "escaped quotes": again('\\"', CALL + '"'),
-    "unicode escapes": again("\\u0041", CALL + '"', '"}}'),
-    "fences": again("```"),
-    "fences and braces": again("```json\n{"),
-    "fenced halves": again('```json\n{"name": "f", "arguments": '),
-    "thoughts": again("<think>"),
-    "thoughts, closed": again("<think></think>"),
-    "turn ends": again("</s>"),
-    "Mistral markers": again("[TOOL_CALLS]"),
-    "Mistral heads": again("[TOOL_CALLS]a{"),
-    "a Mistral name without end": again("a", "[TOOL_CALLS]"),
-    "Mistral ids": again("[TOOL_CALLS]a[CALL_ID]"),
-    "FunctionGemma calls": again("<start_function_call>call:f{a:<escape>"),
-    "FunctionGemma quotes": again("<escap", "<start_function_call>call:f{a:<escape>"),
-    "Python calls": again("[f("),
-    "a Python call of many arguments, cut off": again("a=1, ", "[f("),
-    "a list of Python calls": again("f(a=1), ", "["),
-    "Glaive": again('<functioncall> {"name": "f", "arguments": \'{"a": \'x'),
-    "Glaive's apostrophes": again("it's ", '<functioncall> {"name": "f", "arguments": \'{"a": "'),
-    "a number without end": again("1", CALL),
-    "numbers": again("1,", CALL + "["),
-    "empty objects": again("{},", CALL + "["),
-    "empty keys": again('"":0,', "<tool_call>{"),
-    "white space": again(" ", "<tool_call>"),
-    "white space after a key": again(" ", '<tool_call>{"name"'),
-    "junk": again("{'\"}", CALL + "oops "),
-    "bad calls": again('<tool_call>{"name": oops}</tool_call>'),
-    "good calls": again('<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n'),
-    "one long string": again("x", CALL + '"', '"}}</tool_call>'),
-    "prose": again("The quick {brown} fox [jumps] `over` the <b>lazy</b> dog. "),
 }
 
 
@@ -205,21 +154,21 @@ class Timing:
     error: str = ""
 
 
-def timing(work: Callable[[], object], runs: int, limit: float = 25.0) -> Timing:
-    """The least of several runs."""
-    best, loops, error = float("inf"), 1, ""
-    for run in range(runs):
+def once(work: Callable[[], object], limit: float | None = None) -> Timing:
+    """One measurement, of as many runs as fill two milliseconds."""
+    loops, error = 1, ""
+    while True:
         try:
-            with cpu_limit(limit):
+            with limited(limit):
                 start = time.process_time()
                 for _ in range(loops):
                     error = ended_with(work)
-                best = min(best, (time.process_time() - start) / loops)
+                seconds = time.process_time() - start
         except OutOfTime:
             return Timing(None)
-        if run == 0:
-            loops = max(1, min(200, int(0.004 / max(best, 1e-6))))
-    return Timing(best, error)
+        if seconds >= 0.002 or loops >= 256:
+            return Timing(seconds / loops, error)
+        loops *= 4
 
 
 def ended_with(work: Callable[[], object]) -> str:
@@ -231,19 +180,20 @@ def ended_with(work: Callable[[], object]) -> str:
 
 
 @contextmanager
-def cpu_limit(seconds: float) -> Iterator[None]:
+def limited(seconds: float | None) -> Iterator[None]:
     """Raises OutOfTime inside the block after so much CPU time. Garbage is collected before it, not in it."""
-    gc.collect()
-    gc.disable()
-    start = time.process_time()
 
-    def look(*_: object) -> None:
-        if (left := seconds - (time.process_time() - start)) <= 0:
+    def look(*_: object) -> None:  # a timer of CPU time would make the kernel count in ticks
+        left = (seconds or 0) - (time.process_time() - start)
+        if left <= 0:
             raise OutOfTime
         signal.setitimer(signal.ITIMER_REAL, max(left, 0.01))
 
+    gc.collect()
+    gc.disable()
+    start = time.process_time()
     signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
     try:
         yield
     finally:
@@ -251,66 +201,77 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         gc.enable()
 
 
-def growth(seconds: list[float]) -> float:
-    """The most that a doubling of the text costs."""
+def least(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """CPU seconds of works that double in size: the least of interleaved rounds."""
+    best, began = [float("inf")] * len(works), time.process_time()
+    while rounds > 0 or (growth(best) > SETTLED and time.process_time() - began < MOST_SECONDS):
+        best = [min(so_far, once(work).seconds or so_far) for so_far, work in zip(best, works, strict=True)]
+        rounds -= 1
+    return best
+
+
+def growth(seconds: Sequence[float]) -> float:
+    """The most that a doubling costs."""
     return max(after / before for before, after in pairwise(seconds))
 
 
-def adversarial(runs: int) -> dict[str, Any]:
+def until_over(works: Mapping[int, Callable[[], object]], limit: float) -> dict[str, Any]:
+    """A peer's CPU seconds by size, up to the first that takes longer than the limit."""
+    out: dict[str, Any] = {"seconds": {}}
+    for size, work in works.items():
+        found = once(work, limit)
+        if found.error:
+            out["error"] = found.error
+        if found.seconds is None:
+            return out | {"over": {"size": size, "limit_s": limit}}
+        out["seconds"][size] = found.seconds
+    return out
+
+
+def adversarial(rounds: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, make in ADVERSARIAL.items():
-        texts = [make(size) for size in SIZES]
-        least = [float("inf")] * len(texts)
-        for run in range(4 * runs):
-            found = [timing(partial(fcutils, text), 2).seconds or float("inf") for text in texts]
-            least = [min(pair) for pair in zip(least, found, strict=True)]
-            if run >= 2 and growth(least) < 2.15:  # a busy machine makes it larger, never smaller
-                break
-        out[name] = {"seconds": dict(zip(SIZES, least, strict=True)), "growth": growth(least)}
-        out[name]["seconds_1MB"] = timing(partial(fcutils, make(1_000_000)), 3).seconds
-        out[name] |= {peer: peer_row(PARSERS[peer], make) for peer in PEERS}
+        seconds = least([partial(fcutils, make(size)) for size in SIZES], rounds)
+        out[name] = {"fcutils": {"seconds": dict(zip(SIZES, seconds, strict=True)), "growth": growth(seconds)}}
+        texts = {size: make(size) for size in PEER_SIZES}
+        for peer in PEERS:
+            out[name][peer] = until_over({size: partial(PARSERS[peer], text) for size, text in texts.items()}, PEER_LIMIT)
         print(f"  {name}", file=sys.stderr)
     return out
 
 
-def peer_row(parse: Callable[[str], object], make: Callable[[int], str]) -> dict[str, Any]:
-    small = timing(partial(parse, make(PEER_SIZES[0])), 1, limit=3)
-    large = Timing(None) if small.seconds is None else timing(partial(parse, make(PEER_SIZES[1])), 1, limit=12)
-    times: dict[Any, Any] = dict(zip(PEER_SIZES, (small.seconds, large.seconds), strict=True))
-    return {**times, "error": large.error or small.error}
+def streamed(rounds: int) -> dict[str, Any]:
+    """A call with one long argument, four characters at a time."""
+    works = {name: {size: streaming(stream, size) for size in STREAMED} for name, stream in STREAMS.items()}
+    for name, by_size in works.items():
+        assert STREAMED[0] <= len(str(by_size[STREAMED[0]]())) <= 2 * STREAMED[0], f"{name} does not read the call"
+    seconds = least(list(works["fcutils"].values()), rounds)
+    out: dict[str, Any] = {"fcutils": {"seconds": dict(zip(STREAMED, seconds, strict=True)), "growth": growth(seconds)}}
+    return out | {peer: until_over(works[peer], STREAM_LIMIT) for peer in PEERS}
 
 
-def streamed(runs: int) -> dict[str, Any]:
-    """A call whose one argument has 4 to 64 kB, four characters at a time; a peer stops where it needs 25 s."""
+def streaming(stream: Callable[[str, Iterable[str], str], object], size: int) -> Callable[[], object]:
     words = 'A line of a file, with "quotes",\n\ttabs and é. '
-    out: dict[str, Any] = {}
-    for name, stream in STREAMS.items():
-        out[name] = {}
-        for kilobytes in (4, 8, 16, 32, 64):
-            value = (words * 2000)[: kilobytes * 1024]
-            body = json.dumps(value, ensure_ascii=False)
-            pieces = [body[at : at + 4] for at in range(0, len(body), 4)]
-            work = partial(stream, '{"name": "f", "arguments": {"text": ', pieces, "}}")
-            assert kilobytes > 4 or work() == {"text": value}, f"{name} does not read the call"
-            found = timing(work, 2 * runs if name in ("fcutils", "transformers") else 1).seconds
-            out[name][f"{kilobytes}kB_ms"] = found and found * 1000
-            if found is None:
-                break
-    return out
+    body = json.dumps((words * (size // len(words) + 1))[:size], ensure_ascii=False)
+    pieces = [body[at : at + 4] for at in range(0, len(body), 4)]
+    return partial(stream, '{"name": "f", "arguments": {"text": ', pieces, "}}")
 
 
-def one_reply(runs: int) -> dict[str, Any]:
+def one_reply(rounds: int) -> dict[str, Any]:
     """A reply of everyday size, in microseconds."""
     body = '{"name": "get_weather", "arguments": {"city": "São Paulo", "days": 3, "units": "metric", "hourly": false}}'
     reply = f"I will look that up.\n<tool_call>\n{body}\n</tool_call><|im_end|>"
-    work: dict[str, Callable[[], object]] = {
+    works: dict[str, Callable[[], object]] = {
         "fcutils": partial(extract_function_calls, reply),
         "fcutils, JSON alone": partial(extract_function_calls, body),
     }
-    work |= {peer: partial(PARSERS[peer], reply if peer == "transformers" else body) for peer in PEERS}
-    for name, do in work.items():
-        assert "São Paulo" in repr(do()), f"{name} does not read the call"
-    return {name: (timing(do, runs * 5).seconds or float("nan")) * 1e6 for name, do in work.items()}
+    works |= {peer: partial(PARSERS[peer], reply if peer == "transformers" else body) for peer in PEERS}
+    for name, work in works.items():
+        assert "São Paulo" in repr(work()), f"{name} does not read the call"
+    best = dict.fromkeys(works, float("inf"))
+    for _ in range(5 * rounds):
+        best = {name: min(best[name], (once(work).seconds or best[name]) * 1e6) for name, work in works.items()}
+    return best
 
 
 def machine() -> dict[str, Any]:
@@ -323,60 +284,67 @@ def machine() -> dict[str, Any]:
     return {**system, "load": list(os.getloadavg()), "python": platform.python_version(), **packages}
 
 
-def figure(value: float | None, unit: str = "") -> str:
-    return "too long" if value is None else f"{value:,.3g}{unit}" if value < 1000 else f"{value:,.0f}{unit}"
+def figure(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:,.3g}"
 
 
-def show(results: dict[str, Any]) -> None:
+def of_peer(row: Mapping[str, Any], sizes: Sequence[int]) -> str:
+    """The largest size that a peer managed in ms, its growth on the way there, and where it was given up."""
+    seconds = list(row["seconds"].values())
+    told = f"{figure(seconds[-1])} at {sizes[len(seconds) - 1] // 1000}k" if seconds else f"over {row['over']['limit_s']:g} s"
+    told += f" x{growth(seconds):.1f}" if len(seconds) > 1 else ""
+    return told + (" ..." if "over" in row and seconds else "") + ("!" if "error" in row else "")
+
+
+def show(results: Mapping[str, Any]) -> None:
     reply = results["one_reply_us"]
     print("\nOne reply, microseconds (and how many times ours)")
     for name, value in reply.items():
-        print(f"  {name:22}{figure(value):>10}{value / reply['fcutils']:>9.1f} x")
-    print("\nAn argument streamed 4 characters at a time, ms (at the largest size: times ours)")
-    sizes = list(results["streamed"]["fcutils"])
-    print(f"  {'':18}" + "".join(f"{size.removesuffix('_ms'):>12}" for size in sizes))
-    for name, times in results["streamed"].items():
-        size, value = [(size, value) for size, value in times.items() if value is not None][-1]
-        print(f"  {name:18}" + "".join(f"{figure(times.get(s)):>12}" for s in sizes), end="")
-        print(f"   {value / results['streamed']['fcutils'][size]:,.0f} x")
-    print("\nAdversarial text: ours at 1 MB (s) and most for a doubling; all at 20 kB (ms), peers' growth from 10 kB")
-    print(f"  {'':42}{'1 MB':>7}{'growth':>8}{'20 kB':>9}" + "".join(f"{peer:>20}" for peer in PEERS))
+        print(f"  {name:22}{value:>10,.1f}{value / reply['fcutils']:>9.1f} x")
+    print(f"\nAn argument streamed 4 characters at a time, ms (given up after {STREAM_LIMIT:g} s)")
+    print(f"  {'':18}" + "".join(f"{size // 1024:>8} kB" for size in STREAMED) + "   most for a doubling")
+    for name, row in results["streamed"].items():
+        seconds = row["seconds"]
+        most = f"x{growth(list(seconds.values())):.2f}" if len(seconds) > 1 else ""
+        print(f"  {name:18}" + "".join(f"{figure(seconds.get(size)) or 'over':>11}" for size in STREAMED) + f"   {most}")
+    print(f"\nAdversarial text: ours at 1 MB (ms), most for a doubling; peers up to 20 kB or {PEER_LIMIT:g} s (...)")
     for name, row in results["adversarial"].items():
-        print(f"  {name:42}{row['seconds_1MB']:>7.3f}{row['growth']:>8.2f}{row['seconds'][SIZES[0]] * 1000:>9.2f}", end="")
-        for peer in PEERS:
-            small, large, error = row[peer].values()
-            print(f"{figure(large and large * 1000):>11}", end="!" if error else " ")
-            print(f"{f' x{large / small:.2f}' if small and large else '':<8}", end="")
-        print()
+        ours = row["fcutils"]
+        print(f"  {name:42}{ours['seconds'][SIZES[-1]] * 1000:>7.0f} x{ours['growth']:.2f}", end="")
+        print("".join(f"{of_peer(row[peer], PEER_SIZES):>24}" for peer in PEERS))
 
 
-def missed(results: dict[str, Any]) -> list[str]:
-    rows = results["adversarial"]
-    out = [f"{name}: growth {row['growth']:.2f}" for name, row in rows.items() if row["growth"] > FLOORS["most_for_a_doubling"]]
-    out += [
-        f"{name}: {row['seconds_1MB']:.2f} s" for name, row in rows.items() if row["seconds_1MB"] > FLOORS["seconds_for_1MB"]
-    ]
-    stream = results["streamed"]["fcutils"]["32kB_ms"]
-    return out + ([f"32 kB streamed: {stream:.0f} ms"] if stream > FLOORS["streamed_32kB_ms"] else [])
+def missed(results: Mapping[str, Any]) -> list[str]:
+    most, slowest, stream = FLOORS.values()
+    rows = {name: row["fcutils"] for name, row in results["adversarial"].items()}
+    out = [f"{name}: growth {row['growth']:.2f}" for name, row in rows.items() if row["growth"] > most]
+    out += [f"{name}: {at:.2f} s" for name, row in rows.items() if (at := row["seconds"][SIZES[-1]]) > slowest]
+    ours = results["streamed"]["fcutils"]
+    out += [f"32 kB streamed: {ms:.0f} ms"] if (ms := ours["seconds"][32 * 1024] * 1000) > stream else []
+    return out + ([f"streamed: growth {ours['growth']:.2f}"] if ours["growth"] > most else [])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repetitions, nothing written")
-    runs = 1 if parser.parse_args().quick else 5
+    rounds = 1 if parser.parse_args().quick else 3
     before = {
         "command": "python benchmarks/parsing.py",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
     }
-    results = {"one_reply_us": one_reply(runs), "streamed": streamed(runs), "adversarial": adversarial(runs)}
+    for parse in PARSERS.values():
+        ended_with(partial(parse, "{}"))  # imports its library
+    gc.collect()
+    gc.freeze()  # what the libraries hold is not looked through again before each measurement
+    results = {"one_reply_us": one_reply(rounds), "streamed": streamed(rounds), "adversarial": adversarial(rounds)}
     show(results)
     failures = missed(results)
     print("\nFloors: " + ("all met" if not failures else "MISSED: " + "; ".join(failures)))
-    if runs > 1:
-        RESULTS.write_text(
-            json.dumps({**before, "floors": FLOORS, **results}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    print(f"CPU time: {time.process_time():.0f} s")
+    if rounds > 1:
+        about = {**before, "cpu_s": round(time.process_time()), "floors": FLOORS}
+        RESULTS.write_text(json.dumps({**about, **results}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"Written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
     return bool(failures)
 

@@ -1,8 +1,9 @@
 """The course's commands: `python -m fcutils.course lab | test | run | demo | bench | bench-full | site | stamp OWNER/REPO`.
 
 It makes the environment (`.venv`, from requirements.txt), then does the rest inside it. It knows the standard library
-alone, because it runs before anything is installed; what a command needs beyond that is started as a process of the
-environment. `check` and `versions` are for the notebooks, which run inside it: they look at what is installed there.
+alone, because it runs before anything is installed, and only what a Python that is too old can read, so that it can say so;
+what a command needs beyond that is started as a process of the environment. `check` and `versions` are for the notebooks,
+which run inside it: they look at what is installed there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,8 +136,7 @@ def set_up() -> Path:
     _check_machine()
     try:
         if not python.exists():
-            print(f"making the environment in {VENV.name} (once; some minutes)", flush=True)
-            venv.create(VENV, with_pip=True)
+            _make_environment()
         print("installing what requirements.txt names", flush=True)
         _pip(python, "-r", str(ROOT / "requirements.txt"))
         _pip(python, "--no-deps", "-e", str(ROOT))
@@ -147,7 +148,7 @@ def set_up() -> Path:
     return python
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machine:
     """What `check` found. Memory and disk are what is free, in GiB; without a GPU `gpu` is empty."""
 
@@ -207,9 +208,25 @@ def _gpu() -> tuple[str, float]:
     return ("Apple GPU (mps), memory shared", 0.0) if torch.backends.mps.is_available() else ("", 0.0)
 
 
+def _make_environment() -> None:
+    """An empty environment with pip, or none at all."""
+    print(f"making the environment in {VENV.name} (once; some minutes)", flush=True)
+    try:
+        venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(VENV, ignore_errors=True)
+        raise CourseError(
+            "this Python cannot make an environment with pip in it: install its venv package "
+            "(on Debian and Ubuntu `apt install python3-venv`), or call another one, then run again"
+        ) from None
+    except BaseException:
+        shutil.rmtree(VENV, ignore_errors=True)
+        raise
+
+
 def _fingerprint() -> str:
-    """Changes whenever the environment must be completed: another Python, another requirement, another place."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {ROOT}".encode())
+    """Changes whenever the environment must be completed: another requirement, another place. Not with the Python that asks."""
+    digest = hashlib.sha256(str(ROOT).encode())
     for name in ("requirements.txt", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
@@ -237,7 +254,7 @@ def _pip(python: Path, *arguments: str) -> None:
     BUILD.mkdir(exist_ok=True)
     log = BUILD / "setup.log"
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-    with log.open("a", encoding="utf-8") as out:
+    with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT).returncode
     if code == 0:
         return
@@ -254,11 +271,11 @@ def _call(python: Path, *arguments: str | Path) -> int:
     return subprocess.run([str(python), *map(str, arguments)], cwd=ROOT).returncode
 
 
-def _script(command: str):
+def _script(command: str) -> Callable[[Path], int]:
     scripts: dict[str, list[str]] = {
-        "bench": ["-m", "benchmarks"],
-        "bench-full": ["-m", "benchmarks", "--full"],
-        "site": ["-m", "mkdocs", "build", "--strict"],
+        "bench": ["benchmarks/run.py"],
+        "bench-full": ["benchmarks/run.py", "--full"],
+        "site": ["assets/site/build.py"],
     }
     return lambda python: _call(python, *scripts[command])
 

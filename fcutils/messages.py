@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,10 +47,11 @@ class ToolCall:
         call: dict[str, Any] = {"name": self.name, "arguments": dict(self.arguments)}
         return call if self.id is None else {**call, "id": self.id}
 
-    def to_openai(self) -> dict[str, Any]:
-        """One entry of an assistant message's `tool_calls`; arguments are a JSON string there."""
+    def to_openai(self, place: int = 0) -> dict[str, Any]:
+        """One entry of an assistant message's `tool_calls`; arguments are a JSON string there. Without an id of its own it is
+        named by its place in the message."""
         function = {"name": self.name, "arguments": dumps(self.arguments)}
-        return {"id": self.id or f"call_{self.name}"[:40], "type": "function", "function": function}
+        return {"id": self.id or id_for(place), "type": "function", "function": function}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ToolCall:
@@ -124,17 +126,20 @@ class Message:
         if self.calls and self.role != "assistant":
             raise MessageError(f"only an assistant's message carries calls, not a {self.role}'s")
 
-    def to_openai(self, style: Literal["tool_calls", "function_call"] = "tool_calls") -> dict[str, Any]:
-        """The message in OpenAI's shape. `function_call` is the older one: one call a message, role `function` for results."""
+    def to_openai(self, style: Literal["tool_calls", "function_call"] = "tool_calls", place: int = 0) -> dict[str, Any]:
+        """The message in OpenAI's shape. `function_call` is the older one: one call a message, role `function` for results.
+
+        A result without a `call_id` answers the call at its own `place` among the results.
+        """
         if style == "function_call":
             return self._to_function_call()
         out: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.thought:
             out["thought"] = self.thought
         if self.calls:
-            out["tool_calls"] = [call.to_openai() for call in self.calls]
+            out["tool_calls"] = [call.to_openai(number) for number, call in enumerate(self.calls)]
         if self.role == "tool":
-            out |= {"tool_call_id": self.call_id or f"call_{self.name}"[:40]}
+            out |= {"tool_call_id": self.call_id or id_for(place)}
             out |= {"name": self.name} if self.name else {}
         return out
 
@@ -187,7 +192,8 @@ class Conversation:
 
     def to_dict(self, style: Literal["tool_calls", "function_call"] = "tool_calls") -> dict[str, Any]:
         """A row of OpenAI's form: `messages`, `tools` (older: `functions`), and `meta` where there is any."""
-        out: dict[str, Any] = {"messages": [m.to_openai(style) for m in self.messages]}
+        turns = (list(turn) for _, turn in groupby(self.messages, key=lambda message: message.role == "tool"))
+        out: dict[str, Any] = {"messages": [m.to_openai(style, place) for turn in turns for place, m in enumerate(turn)]}
         if self.tools and style == "tool_calls":
             out["tools"] = [dict(tool) for tool in self.tools]
         elif self.tools:
@@ -222,6 +228,11 @@ class Conversation:
 def conversation(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] = ()) -> Conversation:
     """A conversation from any iterables."""
     return Conversation(tuple(messages), tuple(tools))
+
+
+def id_for(place: int) -> str:
+    """The id of a call that has none, and of its result: nine letters and digits, which is what Mistral takes."""
+    return f"call{place + 1:05}"
 
 
 def dumps(value: Any) -> str:

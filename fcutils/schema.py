@@ -304,8 +304,9 @@ def _strict(name: str, node: Schema) -> Schema:
         return {"$ref": node["$ref"]}
     out = {"anyOf" if key == "oneOf" else key: value for key, value in node.items() if key != "default"}
     if "default" in node:  # every argument must be given: say which value is the usual one
-        usual = f"Default: {json.dumps(node['default'], ensure_ascii=False)}."
-        out["description"] = f"{node.get('description', '')} {usual}".strip()
+        said = node.get("description", "").rstrip()
+        stop = "" if said.endswith((".", "!", "?", ":", ";")) or not said else "."
+        out["description"] = f"{said}{stop} Default: {json.dumps(node['default'], ensure_ascii=False)}.".strip()
     if node.get("type") == "object":
         out |= {"required": list(node["properties"]), "additionalProperties": False}
     return out

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -51,7 +51,8 @@ class ToolboxError(ValueError):
 
 
 class Toolbox:
-    """Tools by name. `call` always gives an observation, whatever the call says and whatever the tool does.
+    """Tools by name. `call` always gives an observation, whatever the call says and whatever the tool does; but one that hangs
+    or takes its process down with it can only be stopped and survived if it has a `timeout`.
 
     A tool that changes the world is registered with `approve`: True asks `on_approve`, a callable is asked itself. It is given
     the call; only the answer True lets it run, and a text says why not. Such tools run alone: what stands before them in a list
@@ -111,21 +112,27 @@ class Toolbox:
         """
         schema = tool_schema(function, name=name)
         name = str(schema["function"]["name"])
-        if name in self._entries:
-            raise ToolboxError(f"there is a tool {name!r} already; give this one another name with name=")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ToolboxError(f"tool {name}: a generator gives its values one by one; return a list")
         if timeout is not None and not (0 < timeout < math.inf):
             raise ToolboxError(f"tool {name}: timeout is in seconds and above zero, not {timeout!r}")
-        if max_output < _SHORTEST_OUTPUT:
-            raise ToolboxError(f"tool {name}: max_output is in characters and at least {_SHORTEST_OUTPUT}, not {max_output!r}")
         tool = Tool(function, schema["function"]["parameters"]["properties"], max_output)
         if timeout is not None:
             _check_portable(name, tool)
-        lane = self._lane if approve is not False or not self._parallel else None
-        on_loop = timeout is None and inspect.iscoroutinefunction(function)
-        self._entries[name] = _Entry(tool, schema, timeout, approve, lane, on_loop)
+        self._enter(schema, tool, approve, timeout, timeout is None and inspect.iscoroutinefunction(function))
         return function
+
+    def _enter(
+        self, schema: Schema, tool: Tool, approve: bool | Approver, timeout: float | None = None, on_loop: bool = False
+    ) -> None:
+        """Register what reads and runs the calls of a tool; also one that is no function (`mcp.py`)."""
+        name = str(schema["function"]["name"])
+        if name in self._entries:
+            raise ToolboxError(f"there is a tool {name!r} already; give this one another name with name=")
+        if tool.max_output < _SHORTEST_OUTPUT:
+            raise ToolboxError(f"tool {name}: max_output is at least {_SHORTEST_OUTPUT} characters, not {tool.max_output!r}")
+        lane = self._lane if approve is not False or not self._parallel else None
+        self._entries[name] = _Entry(tool, schema, timeout, approve, lane, on_loop)
 
     @property
     def tools(self) -> list[Schema]:
@@ -140,13 +147,17 @@ class Toolbox:
         return len(self._entries)
 
     def __or__(self, other: Toolbox) -> Toolbox:
-        """All tools in one, with the left one's settings (the right one's approver and journal where it has none)."""
+        """All tools in one, with the left one's settings, and the right one's journal where it has none.
+
+        The right one's own approver, if it has one, is still the one who is asked about its tools.
+        """
         both = [name for name in self._entries if name in other._entries]
         if both:
             raise ToolboxError(f"both toolboxes have {', '.join(both)}; register one of them under another name")
-        merged = Toolbox(on_approve=self.on_approve or other.on_approve, max_repeats=self._guard.most, parallel=self._parallel)
+        merged = Toolbox(on_approve=self.on_approve, max_repeats=self._guard.most, parallel=self._parallel)
         merged._journal, merged._lane = self._journal or other._journal, self._lane
-        merged._entries = {**self._entries, **other._entries}
+        theirs = {name: entry.approved_by(other.on_approve) for name, entry in other._entries.items()}
+        merged._entries = {**self._entries, **theirs}
         return merged
 
     def reset(self) -> None:
@@ -272,6 +283,10 @@ class _Entry:
     approve: bool | Approver
     lane: threading.Lock | None  # those that share one run one after another
     on_loop: bool
+
+    def approved_by(self, approver: Approver | None) -> _Entry:
+        """The same, and in a toolbox of another approver, too, it is this one who is asked."""
+        return replace(self, approve=approver) if self.approve is True and approver is not None else self
 
     def execute(self, text: str, instance: BaseModel) -> Outcome:
         """Run the tool here, or with a time limit in a process that can be killed."""

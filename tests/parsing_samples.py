@@ -65,15 +65,15 @@ WRITERS: dict[str, tuple[str, Callable[[Calls], str]]] = {
     "hermes, one tag": ("hermes", lambda calls: "<tool_call>[" + ", ".join(map(obj, calls)) + "]</tool_call>"),
     "gemma": (
         "gemma",
-        lambda calls: "<think>So.</think>" + between("<tool_call>", "</tool_call>")(calls) + "<end_of_turn><eos>",
+        lambda calls: "<think>So.</think>" + between("<tool_call>", "</tool_call>")(calls) + "<end_of_turn>",
     ),
-    "thought": ("thought", lambda calls: "<thought>So.</thought>" + between("<function>", "</function>")(calls) + "</s>"),
+    "thought": ("thought", lambda calls: "<thought>So.</thought>" + between("<function>", "</function>")(calls) + "<|im_end|>"),
     "mistral, old": ("mistral", lambda calls: "[TOOL_CALLS] [" + ", ".join(map(obj, calls)) + "]</s>"),
     "mistral, v11": (
         "mistral",
         lambda calls: "".join(f"[TOOL_CALLS]{c.name}{json.dumps(c.arguments)}" for c in calls) + "</s>",
     ),
-    "mistral, marker lost": ("mistral", lambda calls: "[" + ", ".join(map(obj, calls)) + "]"),
+    "mistral, marker lost": ("json", lambda calls: "[" + ", ".join(map(obj, calls)) + "]"),
     "openai": ("openai", openai),
     "bare": ("json", lambda calls: "\n".join(map(obj, calls))),
     "fenced": ("fenced", lambda calls: "Here:\n```json\n" + "\n".join(map(obj, calls)) + "\n```"),
@@ -81,11 +81,11 @@ WRITERS: dict[str, tuple[str, Callable[[Calls], str]]] = {
     "llama, tagged": ("llama", lambda c: "<|python_tag|>" + "; ".join(obj(call, "parameters") for call in c) + "<|eom_id|>"),
     "pythonic": ("pythonic", pythonic),
     "glaive": ("glaive", lambda calls: glaive(calls) + "<|endoftext|>"),
-    "functiongemma": ("functiongemma", functiongemma),
+    "functiongemma": ("functiongemma", lambda calls: functiongemma(calls) + "<start_function_response>"),
 }
 NO_ESCAPES = ("functiongemma",)  # cannot say every string: its quote is `<escape>`, its keys are bare words
 
-MARKERS = sorted({mark for rules in DIALECTS.values() for rule in rules for mark in (rule.open, rule.close) if mark})
+MARKERS = sorted({mark for dialect in DIALECTS.values() for rule in dialect.rules for mark in (rule.open, rule.close) if mark})
 PAINS = [*MARKERS, *TURN_ENDS, '"', "'", "\\", '\\"', "{", "}", "[", "]", "<", "&", "\n", "'{", "}'", "<escape", "```json\n"]
 FRAGMENTS = [
     *PAINS,

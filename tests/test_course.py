@@ -1,6 +1,8 @@
 """The course's commands: what they refuse, in one line, and what they leave alone. They run before anything is installed."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,43 @@ def test_it_needs_the_standard_library_alone():
     """-S leaves out site-packages: nothing that was installed can be imported."""
     done = run("-S", "-m", "fcutils.course", "nonsense")
     assert done.returncode == 2 and done.stderr.startswith("course: usage:") and done.stderr.count("\n") == 1
+
+
+def test_a_python_that_is_too_old_can_read_it_so_as_to_say_so():
+    for name in ("__init__.py", "course.py"):
+        source = (ROOT / "fcutils" / name).read_text(encoding="utf-8")
+        ast.parse(source, feature_version=(3, 8))
+        assert "slots=" not in source, "a dataclass has them since 3.10"
+
+
+def test_make_says_so_of_one_that_is_even_older():
+    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "version_info" in line)
+    code = re.search("'(.*)'", line)[1].replace("(3, 8)", "(9, 0)")
+    done = run("-c", code)
+    assert (done.returncode, done.stderr.strip()) == (1, "$(OLD)")
+
+
+def test_an_environment_that_cannot_be_made_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    """Debian's python3 comes without the package that puts pip into an environment."""
+
+    def half_made(place, with_pip):
+        place.mkdir()
+        raise subprocess.CalledProcessError(1, "ensurepip")
+
+    monkeypatch.setattr(course, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(course.venv, "create", half_made)
+    with pytest.raises(course.CourseError, match="apt install python3-venv"):
+        course.set_up()
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    """What pip says then stands in a source that it builds here."""
+    (tmp_path / "setup.py").write_text("raise OSError(28, 'No space left on device')")
+    monkeypatch.setattr(course, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    with pytest.raises(course.CourseError, match="the disk is full: free"):
+        course._pip(Path(sys.executable), "--no-build-isolation", "--no-deps", str(tmp_path))
 
 
 def test_with_the_environment_ready_nothing_is_done_again(tmp_path, monkeypatch):

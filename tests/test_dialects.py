@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from dialect_samples import NOTE, OSLO, TALKS, TOOLS, tool, written
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fcutils.dialects import DIALECTS, Dialect, DialectError, get
@@ -15,6 +15,7 @@ from fcutils.dialects.mistral import short_id
 from fcutils.dialects.openai import OpenAI
 from fcutils.messages import Conversation, Message, ToolCall, conversation, dumps
 from fcutils.parsing import parse_reply
+from fcutils.parsing.syntaxes import grammar
 
 ALL = [*DIALECTS.values(), OpenAI("function_call")]
 each = pytest.mark.parametrize("dialect", ALL, ids=lambda d: f"{d.name} {getattr(d, 'style', '')}".strip())
@@ -44,7 +45,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(nasty, inner, max_size=3),
     max_leaves=6,
 )
-unmarked = st.text().filter(lambda text: not re.search(r"</?\w|<\||\[/?TOOL|```", text))
 calls = st.builds(ToolCall, nasty.filter(str.strip), st.dictionaries(nasty, values, max_size=3))
 
 
@@ -82,7 +82,6 @@ def test_calls_are_read_back_whatever_stands_in_them_and_beside_them(dialect, ma
         "".join
     )
     thought, content = (data.draw(beside), data.draw(beside)) if data else ("a <thought> b", "a <tool_call> b")
-    content = content.lstrip("{[ \n")  # that is how a call begins where a reply is bare JSON
     read = parse_reply(reply(dialect, Message("assistant", content, thought, tuple(made))), dialect.name)
     assert plain(read.calls) == plain(made)
     assert not read.faults
@@ -90,9 +89,13 @@ def test_calls_are_read_back_whatever_stands_in_them_and_beside_them(dialect, ma
 
 @each
 @settings(max_examples=50, deadline=None)
-@given(calls.map(lambda call: (call,)) | st.just(()), unmarked, unmarked)
-def test_thought_and_content_are_read_back(dialect, made, thought, content):
-    content = content.strip().lstrip("{[`")
+@given(calls.map(lambda call: (call,)) | st.just(()), nasty, nasty)
+@example((), "", '{"name": "f", "arguments": {}}')
+@example((), "", '[{"name": "f", "arguments": {}}]</s><eos>')
+@example((ToolCall("f"),), "Use </s>.", "Write <think> and <|eot_id|>.")
+def test_thought_and_content_are_read_back_with_other_families_marks_in_them(dialect, made, thought, content):
+    assume(dialect.escape(thought + content) == thought + content)  # its own marks are written otherwise
+    content = content.strip()
     read = parse_reply(reply(dialect, Message("assistant", content, thought, made)), dialect.name)
     thinks = dialect.thought_open or dialect.name == "openai"
     assert (read.thought, read.content) == (thought.strip() if thinks else "", content.strip())
@@ -136,6 +139,13 @@ def test_tokens_are_declared_as_they_are_written_and_in_the_template(dialect):
     assert {dialect.call_open, dialect.call_close} - {""} <= declared
 
 
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_the_parser_reads_the_marks_that_the_dialect_writes_and_keeps_out_of_text_and_no_others(dialect):
+    read = {mark for mark, rule in grammar(dialect.name).rules.items() if not getattr(rule, "bare", False)}
+    assert read <= {*dialect.tokens, *dialect.tags}
+    assert {*dialect.ends, dialect.call_open, dialect.call_close, dialect.thought_open, dialect.thought_close} - {""} <= read
+
+
 def test_a_misspelt_token_is_found():
     class Misspelt(Hermes):
         tags = tuple(tag.replace("response", "reponse") for tag in Hermes.tags)
@@ -151,6 +161,10 @@ OWN_TOKENS = {  # what the families' tokenizers bring along, of what their turns
     "gemma": {"<bos>", "<eos>", "<pad>", "<unk>", "<start_of_turn>", "<end_of_turn>"},
     "mistral": {"<s>", "</s>", "<unk>"}
     | {f"[{end}{name}]" for end in ("", "/") for name in ("INST", "AVAILABLE_TOOLS", "TOOL_RESULTS")},
+    "qwen3": {"<|im_start|>", "<|im_end|>", "<think>", "</think>"}
+    | {"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"},
+    "functiongemma": {"<bos>", "<eos>", "<pad>", "<unk>", "<start_of_turn>", "<end_of_turn>", "<escape>"}
+    | {f"<{end}_function_{what}>" for end in ("start", "end") for what in ("declaration", "call", "response")},
     "openai": set(),
 }
 OWN_TOKENS["mistral"].add("[TOOL_CALLS]")
@@ -181,8 +195,8 @@ def test_the_mask_covers_exactly_what_the_model_must_say(dialect):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in DIALECTS if name != "openai"]
-)  # its calls are JSON within JSON, in one piece
+    "name", [name for name in DIALECTS if name not in ("openai", "functiongemma")]
+)  # in one piece, JSON within JSON; and several pieces a value
 def test_parts_tell_names_from_values(name):
     pieces = get(name).reply(Message("assistant", "Looking.", calls=(OSLO, NOTE)))
     by_part = {part: [piece.text for piece in pieces if piece.part == part] for part in ("name", "value", "text")}
@@ -209,9 +223,7 @@ def test_a_conversation_begins_with_a_user(dialect):
 
 def test_dialects_are_got_by_name():
     assert get("mistral") is DIALECTS["mistral"] and get(Hermes()).name == "hermes"
-    with pytest.raises(
-        DialectError, match=r"no dialect named 'llama': there are openhermes, hermes, gemma, thought, mistral, openai"
-    ):
+    with pytest.raises(DialectError, match=r"no dialect named 'llama': there are openhermes, hermes, .*, openai"):
         get("llama")
 
 
@@ -228,17 +240,18 @@ def test_openais_lines_are_its_messages():
 
 
 @pytest.mark.parametrize(
-    ("call_id", "name", "place", "short"),
+    ("call_id", "place", "short"),
     [
-        ("aB3dE6gH9", None, 3, "aB3dE6gH9"),
-        ("call_1234567890", "f", 0, "234567890"),
-        (None, "f", 0, "call00001"),
-        ("call_f", "f", 11, "call00012"),
-        ("é-1", None, 0, "000000001"),
+        ("aB3dE6gH9", 3, "aB3dE6gH9"),
+        ("call_1234567890", 0, "234567890"),
+        (None, 0, "call00001"),
+        ("", 11, "call00012"),
+        ("call00012", 3, "call00012"),
+        ("é-1", 0, "000000001"),
     ],
 )
-def test_mistrals_ids_have_nine_letters_and_digits(call_id, name, place, short):
-    assert short_id(call_id, name, place) == short
+def test_mistrals_ids_have_nine_letters_and_digits(call_id, place, short):
+    assert short_id(call_id, place) == short
 
 
 def test_mistral_tells_calls_without_ids_apart():

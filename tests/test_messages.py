@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fcutils.messages import Conversation, Message, MessageError, Observation, ToolCall, conversation
+from fcutils.messages import Conversation, Fault, Message, MessageError, Observation, Reply, ToolCall, conversation
 
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}
 json_values = st.recursive(
@@ -48,6 +49,16 @@ def test_a_conversation_survives_both_forms_and_the_disk(tmp_path):
     assert Conversation.load(tmp_path / "talk.json") == talk
 
 
+def test_calls_without_ids_are_told_apart_and_linked_to_their_results():
+    two = Message("assistant", calls=(ToolCall("f", {"x": 1}), ToolCall("f", {"x": 1}), ToolCall("g", id="mine")))
+    results = [Message("tool", "a", name="f"), Message("tool", "b", name="f"), Message("tool", "c", call_id="mine")]
+    asked, *answers, again, last = conversation([two, *results, two, results[0]]).to_dict()["messages"]
+    ids = [call["id"] for call in asked["tool_calls"]]
+    assert len(set(ids)) == 3 and ids[2] == "mine"
+    assert [answer["tool_call_id"] for answer in answers] == ids
+    assert again == asked and last["tool_call_id"] == ids[0]
+
+
 def test_an_error_tells_its_kind_to_the_model():
     assert json.loads(Observation("no such city", "failed").text) == {"error": "no such city", "kind": "failed"}
 
@@ -68,6 +79,36 @@ def test_a_wrong_row_says_where_and_why(row, says):
         Conversation.from_dict(row)
 
 
-def test_everything_is_frozen():
+def test_what_is_found_in_text_and_what_came_of_it_are_json_too():
+    reply = Reply("c", "t", (ToolCall("f", {"x": [1, None]}, "1"),), (Fault("malformed", "why", 0, 3),), "text")
+    seen = Observation({"y": 1.5}, "ok", "f", "1", 0.1, True)
+    for thing in (reply, seen):
+        assert pickle.loads(pickle.dumps(thing)) == thing
+    back = json.loads(json.dumps(dataclasses.asdict(reply)))
+    assert (
+        Reply(
+            back["content"],
+            back["thought"],
+            tuple(ToolCall(**call) for call in back["calls"]),
+            tuple(Fault(**fault) for fault in back["faults"]),
+            back["text"],
+        )
+        == reply
+    )
+    assert Observation(**json.loads(json.dumps(dataclasses.asdict(seen)))) == seen
+
+
+@pytest.mark.parametrize(
+    ("thing", "field"),
+    [
+        (ToolCall("f"), "name"),
+        (Reply(), "content"),
+        (Fault("k", "r", 0, 1), "kind"),
+        (Observation(1), "content"),
+        (Message("user"), "content"),
+        (Conversation(), "messages"),
+    ],
+)
+def test_everything_is_frozen(thing, field):
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ToolCall("f").name = "g"
+        setattr(thing, field, "g")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import tiny
 import torch
@@ -24,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for pocket models, with a small random one under every name."""
     monkeypatch.setattr(models, "HOME", tmp_path)
     monkeypatch.delenv("FC_MODELS", raising=False)
-    for name in {entry.pocket for entry in CATALOGUE.values()}:
+    for name in {entry.pocket for entry in CATALOGUE.values() if entry.pocket}:
         engine = tiny.engine("gemma2" if "gemma" in name else "llama")
         engine.model.save_pretrained(tmp_path / name)
         engine.tokenizer.save_pretrained(tmp_path / name)
@@ -42,7 +40,7 @@ def test_the_catalogue_holds_together() -> None:
     assert CATALOGUE["hermes3"].gib("fp16") > 15, "and not in 16"
 
 
-@pytest.mark.parametrize("key", CATALOGUE)
+@pytest.mark.parametrize("key", [key for key, entry in CATALOGUE.items() if entry.pocket])
 def test_a_twin_is_loaded_ready_to_be_asked(home: Path, key: str, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = load(key, device="cpu")
     engine = LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect, name=loaded.name)
@@ -65,6 +63,23 @@ def test_loading_takes_four_bits_when_asked(home: Path) -> None:
     chat.say("hi")
     list(chat.write(max_tokens=3))
     assert chat.sampled == 3 or chat.ended == "end"
+
+
+@pytest.mark.parametrize("key", ["qwen3", "functiongemma"])
+def test_a_model_that_is_small_itself_needs_no_gpu(home: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(models, "_free", lambda device: 8.0)
+    entry = CATALOGUE[key]
+    for wish in ("pocket", "full"):
+        monkeypatch.setenv("FC_MODELS", wish)
+        assert models._wants_full(entry, None)
+    plan = models._plan_full(entry, None, None, None)
+    assert (plan.source, plan.device, plan.precision) == (entry.hub, "cpu", "fp32") and plan.needed < 4
+    assert load(key, full=str(home / "pocket-hermes")).dialect.name == key
+    with pytest.raises(ModelError, match="no pocket twin"):
+        load(key, full=False)
+    words = models._explained(ConnectionError(), entry, plan)
+    assert "check the network" in words and "load('hermes3')" in words and "twin" not in words
 
 
 def test_what_full_means(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,22 +219,31 @@ def test_checksums_are_what_sha256sum_writes(tmp_path: Path) -> None:
 # ---- deleting ----------------------------------------------------------------------------------------------------------
 
 
-def _resident() -> int:
+MEASURED_ALONE = """
+import gc, psutil, torch
+from fcutils.models import delete_model
+
+def resident():
     gc.collect()
     return psutil.Process().memory_info().rss
 
+model = torch.nn.Sequential(*(torch.nn.Linear(2500, 2500) for _ in range(4)))  # 100 MB
+held = [model, list(model.parameters()), model[0]]
+for parameter in model.parameters():
+    parameter.grad = torch.ones_like(parameter)
+before = resident()
+freed = delete_model(model)
+print(freed, before - resident(), delete_model(model), len(held))
+"""
+
 
 def test_deleting_frees_what_it_says_even_while_others_hold_the_model() -> None:
-    model = torch.nn.Sequential(*(torch.nn.Linear(2500, 2500) for _ in range(4)))  # 100 MB
-    held = [model, list(model.parameters()), model[0]]
-    for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    before = _resident()
-    freed = delete_model(model)
+    # in a process of its own: the allocator of a long one keeps pages, and its other tests come and go
+    answer = subprocess.run([sys.executable, "-c", MEASURED_ALONE], capture_output=True, text=True, check=True)
+    freed, gone, freed_again, _held = (int(word) for word in answer.stdout.split())
     assert freed == pytest.approx(200e6, rel=0.01), "weights and gradients"
-    assert before - _resident() > 0.5 * freed  # the allocator of a long process keeps some pages
-    assert held
-    assert delete_model(model) == 0
+    assert gone > 0.95 * freed
+    assert freed_again == 0
 
 
 def test_tied_weights_count_once() -> None:

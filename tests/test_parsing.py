@@ -352,7 +352,22 @@ def test_a_named_dialect_reads_its_own_syntax_only() -> None:
     for name in ("openhermes", "mistral", "thought", "json", "pythonic", "functiongemma"):
         assert calls(GOOD, dialect=name) == []
         assert parse_reply(GOOD, name).content.startswith("<tool_call>")
-    assert calls('{"name": "f", "arguments": {}}', dialect="hermes") == []
+    for name in ("hermes", "mistral", "openai"):
+        for text in ('{"name": "f", "arguments": {}}', '[{"name": "f", "arguments": {}}]'):
+            assert calls(text, dialect=name) == []
+            assert parse_reply(text, name).content == text
+
+
+def test_a_named_dialect_takes_the_marks_of_other_families_for_text() -> None:
+    prose = "Close <b> with </b>, a turn with <|eot_id|> or <eos>, and think in <muse>: "
+    for name, (_, write) in {name: WRITERS[name] for name in ("openhermes", "hermes", "gemma", "thought", "glaive")}.items():
+        reply = parse_reply(prose + write([ToolCall("f", PARIS)]), name)
+        assert (reply.content, list(reply.calls)) == (prose.strip(), [ToolCall("f", PARIS)])
+    # these have no place for thoughts, so that nothing can swallow a call
+    openhermes = GOOD.replace("tool_call>", "functioncall>")
+    for name, call in {"hermes": GOOD, "openhermes": openhermes, "mistral": "[TOOL_CALLS]good{}"}.items():
+        reply = parse_reply(f"<think>Hm. {call}", name)
+        assert (reply.content, reply.thought, [call.name for call in reply.calls]) == ("<think>Hm.", "", ["good"])
 
 
 def test_an_unknown_dialect_is_named_and_so_are_those_that_exist() -> None:

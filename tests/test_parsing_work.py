@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from fcutils.parsing import ReplyStream, parse_reply
 from fcutils.parsing.block import MAX_TRIES
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "parsing.py"
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parsing_benchmark", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-ADVERSARIAL: dict[str, Callable[[int], str]] = load(BENCHMARK).ADVERSARIAL
+GENERATORS = Path(__file__).parents[1] / "benchmarks" / "adversarial.py"
+ADVERSARIAL: dict[str, Callable[[int], str]] = runpy.run_path(str(GENERATORS))["ADVERSARIAL"]
 
 
 def work(do: Callable[[], object]) -> int:

@@ -46,6 +46,21 @@ def test_the_strict_form_closes_and_requires() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "with_default"),
+    [
+        ("How many", "How many. Default: 3."),
+        ("How many.", "How many. Default: 3."),
+        ("How many? ", "How many? Default: 3."),
+        ("", "Default: 3."),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::fcutils.schema.SchemaWarning")
+def test_a_default_is_a_sentence_of_its_own(said: str, with_default: str) -> None:
+    model = create_model("model", many=(int, Field(3, description=said)))
+    assert parameters(model, strict=True)["properties"]["many"]["description"] == with_default
+
+
 def test_what_the_strict_form_takes_the_tool_takes() -> None:
     """Whoever keeps to the strict schema passes validation: it asks for more, never for something else."""
     schema = parameters(Place, strict=True)

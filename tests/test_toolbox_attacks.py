@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 import zlib
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -151,6 +153,17 @@ def test_a_little_that_becomes_very_much(timeout: float | None) -> None:
     for _ in range(14):
         nested = [nested, nested]  # small in memory, 1.7 MB as JSON
     assert observe(lambda: nested, timeout).truncated
+
+
+@pytest.mark.parametrize("timeout", [None, AMPLE])
+def test_a_tool_that_prints_a_hundred_megabytes(timeout: float | None) -> None:
+    def talk() -> str:
+        for _ in range(100):
+            print("x" * 1_000_000)
+        return "said"
+
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        assert observe(talk, timeout).content == "said"
 
 
 def test_a_tool_that_starts_threads_and_processes_and_returns() -> None:

@@ -7,14 +7,7 @@ from fcutils.usecases.database import Database
 DB = Database()
 BOX = usecases.all_tools(DB, on_approve=lambda call: True)
 FUNCTIONS = {tool["function"]["name"]: tool["function"] for tool in BOX.tools}
-WRITING = {
-    "set_reminder",
-    "book_appointment",
-    "create_study_plan",
-    "apply_discount_code",
-    "track_symptoms",
-    "schedule_consultation",
-}
+WRITING = {name for name, entry in BOX._entries.items() if entry.approve is not False}  # a test compares it with who writes
 
 
 def fresh() -> Database:

@@ -258,7 +258,7 @@ LAYOUTS: Mapping[str, _Layout] = {
         "Jofthomas/hermes-function-calling-thinking-V1",
         partial(_listed_turns, role_key="role", text_key="content"),
         _tools_in_tags,
-        _tagged_reply("hermes"),
+        _tagged_reply("gemma"),  # hermes' calls, with thoughts
         _tagged_results,
     ),
     "hermes": _Layout(

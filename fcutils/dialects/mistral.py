@@ -6,8 +6,7 @@ new question moves them, and everything after them is read anew. Here they stand
 only adds: the same text where one question is asked, and where Mistral's own tokenizers (v13) put the tools, too. And a result
 is always JSON text, so that it cannot break out.
 
-A call's id has nine letters and digits. Of an id that has more, the last nine count; a call without one is named after its
-function.
+A call's id has nine letters and digits. Of an id that has more, the last nine count; a call without one is named by its place.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fcutils.dialects.base import Dialect, Piece, learnt
-from fcutils.messages import Message, dumps
+from fcutils.messages import Message, dumps, id_for
 
 
 class Mistral(Dialect):
@@ -48,7 +47,7 @@ class Mistral(Dialect):
     def results(self, messages: Sequence[Message]) -> list[Piece]:
         pieces: list[Piece] = []
         for place, message in enumerate(messages):
-            result = {"content": message.content, "call_id": short_id(message.call_id, message.name, place)}
+            result = {"content": message.content, "call_id": short_id(message.call_id, place)}
             pieces += [*self.own("[TOOL_RESULTS]"), Piece(f" {self.escape(dumps(result))}"), *self.own("[/TOOL_RESULTS]")]
         return pieces
 
@@ -58,7 +57,7 @@ class Mistral(Dialect):
     def reply(self, message: Message) -> list[Piece]:
         pieces = [learnt(f" {self.escape(message.content)}")] if message.content else []
         for place, call in enumerate(message.calls):
-            ending = f', "id": "{short_id(call.id, call.name, place)}"}}'
+            ending = f', "id": "{short_id(call.id, place)}"}}'
             pieces += [*self.says(", " if place else "[TOOL_CALLS] ["), *self.call(call, *BEGINNING, ending)]
         return [*pieces, *self.says("]</s>" if message.calls else "</s>")]
 
@@ -66,8 +65,6 @@ class Mistral(Dialect):
 BEGINNING = ('{"name": "', '", "arguments": ')
 
 
-def short_id(call_id: str | None, name: str | None, place: int) -> str:
+def short_id(call_id: str | None, place: int) -> str:
     """Nine letters and digits for a call, the same for its result; `place` is theirs among the calls of one reply."""
-    if not call_id or call_id == f"call_{name}"[:40]:  # the second is how `to_openai` writes that there is none
-        return f"call{place + 1:05}"
-    return re.sub("[^a-zA-Z0-9]", "", call_id)[-9:].rjust(9, "0")
+    return re.sub("[^a-zA-Z0-9]", "", call_id or id_for(place))[-9:].rjust(9, "0")

@@ -45,8 +45,9 @@ def extract_function_calls(
 def parse_reply(text: str, dialect: str | None = None, tools: Iterable[str | Mapping[str, Any]] | None = None) -> Reply:
     """Takes a reply apart: `.thought`, `.content`, `.calls`, and `.faults` for what should have been a call.
 
-    `dialect` names one family's syntax; None finds out. `tools` (names, or OpenAI's form) makes calls without a marker count
-    in the middle of text, too. Thoughts and quoted results hold no calls, whatever stands in them.
+    `dialect` names one family's syntax, and what other families write is text then; None finds out. `tools` (names, or OpenAI's
+    form) makes calls without a marker count in the middle of text, too. Thoughts and quoted results hold no calls, whatever
+    stands in them.
     """
     stream = ReplyStream(dialect, tools)
     stream.feed(text)

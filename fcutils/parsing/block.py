@@ -107,7 +107,10 @@ class Block:
             value = yield from read_object(source)
         except BadValue as bad:
             return (yield from self._go_on_after(bad))
-        found = Found((ToolCall(**head, arguments=value),)) if head else find_calls(value, marked=self._syntax.sure)
+        if head:
+            found: Found | None = Found((ToolCall(**head, arguments=value),))
+        else:
+            found = find_calls(value, marked=self._syntax.sure, wrapped=self._syntax.wrapped)
         if not found or not self._counts(found):
             account.text(source.since(self._start))
             return False

@@ -25,13 +25,13 @@ class Found:
     thought: str = ""
 
 
-def find_calls(value: Mapping[str, Any], marked: bool) -> Found | None:
-    """The calls in an object; None if it is not about calls."""
+def find_calls(value: Mapping[str, Any], marked: bool, wrapped: bool = False) -> Found | None:
+    """The calls in an object; None if it is not about calls. `wrapped`: a bare name with its arguments is no call."""
     if value.get("tool_calls") or value.get("function_call") or (value.get("role") == "assistant" and not marked):
         return _message(value)
     inner = value.get("function")
     function = inner if isinstance(inner, Mapping) else value
-    whole = "name" in function and (function is inner or "arguments" in value or "parameters" in value)
+    whole = "name" in function and (function is inner or (not wrapped and ("arguments" in value or "parameters" in value)))
     if marked or (whole and not _is_schema(function)):
         return Found((_call(value, lenient=marked or function is inner),))
     return None

@@ -3,6 +3,9 @@
 A marker means one of three things: calls follow (`Syntax`; if it is not `sure`, only what looks like a call is one), a stretch
 follows in which nothing is a call (`Region`), or nothing at all (None: turn ends, stray closing tags, wrappers). `Grammar` is
 the part of the table that one dialect needs. How the text behind a marker is read is `stream.py`'s and `block.py`'s.
+
+A named dialect reads what it writes and nothing else, so that in its text every other family's markers are text. That lets
+`dialects/` promise that what it renders is read back: it keeps its own markers out of names, values and content, and no others.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class Syntax:
     objects: bool = True  # a call may be one object, its name inside
     head: re.Pattern[str] | None = None  # a call may be a name (and perhaps an id) before its brackets
     bare: bool = False  # the marker is the call's own bracket; a head counts inside `[…]` only
+    wrapped: bool = False  # an object is a call only in OpenAI's wrapping: a message, or an entry of its `tool_calls`
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,14 @@ _FUNCTIONCALL = Syntax("<functioncall>", "</functioncall>")  # OpenHermes closes
 _FUNCTION = Syntax("<function>", "</function>")
 _TOOL_CALLS = Syntax("[TOOL_CALLS]", head=_MISTRAL_HEAD)
 _PYTHON_TAG = Syntax("<|python_tag|>")
-_FUNCTIONGEMMA = Syntax("<start_function_call>", "<end_function_call>", objects=False, head=_GEMMA_HEAD)
+_FUNCTIONGEMMA = Syntax("<start_function_call>", "<end_function_call>", head=_GEMMA_HEAD)
 _FENCED = tuple(Syntax(fence, "```", sure=False) for fence in ("```", "```json", "```JSON", "```tool_call", "```tool_calls"))
 _JSON = (Syntax("{", sure=False, bare=True), Syntax("[", sure=False, bare=True))
 _PYTHONIC = (Syntax("[", sure=False, bare=True, objects=False, head=_PYTHON_HEAD),)
+_MESSAGE = (
+    Syntax("{", sure=False, bare=True, wrapped=True),
+    Syntax("[", sure=False, bare=True, wrapped=True),
+)
 _EITHER = (_JSON[0], Syntax("[", sure=False, bare=True, head=_PYTHON_HEAD))
 
 _THINK = Region("<think>", "</think>", thought=True)
@@ -72,25 +80,39 @@ TURN_ENDS = (
     "<|eom_id|>",
     "<|end_of_text|>",
     "<|endoftext|>",
+    "<start_function_response>",  # FunctionGemma hands over with it
 )
+_CHATML_ENDS = ("<|im_end|>",)
 _WRAPPERS = ("<multiplefunctions>", "</multiplefunctions>")
 
-DIALECTS: Mapping[str, tuple[Syntax | Region, ...]] = {
-    "openhermes": (_FUNCTIONCALL, _FUNCTION_RESPONSE),
-    "hermes": (_TOOL_CALL, _THINK, _TOOL_RESPONSE, _TOOLS),
-    "gemma": (_TOOL_CALL, _THINK, _TOOL_RESPONSE, _TOOLS),
-    "thought": (_FUNCTION, _THOUGHT, _OBSERVATION),
-    "mistral": (_TOOL_CALLS, _TOOL_RESULTS, *_JSON),  # JSON: its marker is lost when special tokens are skipped
-    "openai": _JSON,
-    "json": _JSON,
-    "fenced": _FENCED,
-    "llama": (_PYTHON_TAG, *_JSON),
-    "pythonic": _PYTHONIC,
-    "glaive": (_FUNCTIONCALL, _FUNCTION_RESPONSE),
-    "functiongemma": (_FUNCTIONGEMMA,),
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What one dialect writes. `ends`: of its turns; syntaxes that many families write end in any way there is."""
+
+    rules: tuple[Syntax | Region, ...]
+    ends: tuple[str, ...] = TURN_ENDS
+    wrappers: tuple[str, ...] = ()  # around several calls
+
+
+DIALECTS: Mapping[str, Writing] = {
+    "openhermes": Writing((_FUNCTIONCALL, _FUNCTION_RESPONSE), _CHATML_ENDS, _WRAPPERS),
+    "hermes": Writing((_TOOL_CALL, _TOOL_RESPONSE, _TOOLS), _CHATML_ENDS),
+    "gemma": Writing((_TOOL_CALL, _THINK, _TOOL_RESPONSE), ("<end_of_turn>",)),
+    "thought": Writing((_FUNCTION, _THOUGHT, _OBSERVATION), _CHATML_ENDS),
+    "mistral": Writing((_TOOL_CALLS, _TOOL_RESULTS), ("</s>",)),
+    "qwen3": Writing((_TOOL_CALL, _THINK, _TOOL_RESPONSE, _TOOLS), _CHATML_ENDS),
+    "functiongemma": Writing((_FUNCTIONGEMMA,), ("<end_of_turn>", "<start_function_response>")),
+    "openai": Writing(_MESSAGE, ()),
+    "json": Writing(_JSON),
+    "fenced": Writing(_FENCED),
+    "llama": Writing((_PYTHON_TAG, *_JSON), ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")),
+    "pythonic": Writing(_PYTHONIC),
+    "glaive": Writing((_FUNCTIONCALL, _FUNCTION_RESPONSE), ("<|endoftext|>",)),
 }
 _CALLS = (_TOOL_CALL, _FUNCTIONCALL, _FUNCTION, _TOOL_CALLS, _PYTHON_TAG, _FUNCTIONGEMMA, *_FENCED, *_EITHER)
 _REGIONS = (_THINK, _THOUGHT, _TOOL_RESPONSE, _FUNCTION_RESPONSE, _OBSERVATION, _TOOL_RESULTS, _TOOLS)
+_EVERYTHING = Writing(_CALLS + _REGIONS, wrappers=_WRAPPERS)
 
 
 class Grammar:
@@ -99,17 +121,18 @@ class Grammar:
     def __init__(self, dialect: str | None) -> None:
         if dialect is not None and dialect not in DIALECTS:
             raise ValueError(f"unknown dialect {dialect!r}: it is one of {', '.join(DIALECTS)}, or None to find out")
-        written = DIALECTS[dialect] if dialect else _CALLS + _REGIONS
-        self.rules: dict[str, Rule] = dict.fromkeys(TURN_ENDS + _WRAPPERS)
-        self.rules |= {rule.close: None for rule in written if rule.close}
-        self.rules |= {rule.open: rule for rule in written}
-        calls = [rule for rule in written if isinstance(rule, Syntax)]
+        written = DIALECTS[dialect] if dialect else _EVERYTHING
+        self.rules: dict[str, Rule] = dict.fromkeys(written.ends + written.wrappers)
+        self.rules |= {rule.close: None for rule in written.rules if rule.close}
+        self.rules |= {rule.open: rule for rule in written.rules}
+        calls = [rule for rule in written.rules if isinstance(rule, Syntax)]
         bare = {rule.open for rule in calls if rule.bare}
         self.markers = Finder(self.rules.keys() - bare)
         self.markers_or_bare = Finder(self.rules)
         self.markers_or_brackets = Finder(self.rules.keys() | BRACKETS_AND_QUOTES)
         self.call_tags = Finder(tag for rule in calls if rule.sure for tag in (rule.open, rule.close) if tag)
-        self.ends = {rule.open: Finder([rule.close, *TURN_ENDS] if rule.thought else [rule.close]) for rule in _REGIONS}
+        regions = [rule for rule in written.rules if isinstance(rule, Region)]
+        self.ends = {rule.open: Finder([rule.close, *(written.ends if rule.thought else ())]) for rule in regions}
 
 
 @cache
