@@ -1,5 +1,5 @@
-"""What is tested was never trained on: the rule for each pair of splits, and the proof, over the universe and the
-training stream.
+"""What is tested was never trained on: the rule for each pair of splits, and the proof, over the universe, the training
+stream, and all that the pocket models read.
 
 1. A tool of `unseen_tools` or `unseen_domains` is never offered, and never called, in training or validation.
 2. A sentence (also of vague requests, chains, and requests beyond the tools) stands in one split only, and none is nearly the
@@ -10,11 +10,15 @@ training stream.
 """
 
 import json
+import re
 from itertools import combinations, islice
+from random import Random
 
 import pytest
 
 from fcutils.dataset import DATA
+from fcutils.pocket import corpus, documents, prose
+from fcutils.pocket.corpora import CORPORA
 from fcutils.universe import Recipe, conversations, corner, load
 from fcutils.universe.near import near_pairs
 from fcutils.universe.values import SPLITS
@@ -54,7 +58,8 @@ def free_texts(where):
     for talk in islice(conversations(where, 11, Recipe(modes={"own": 1.0})), STREAM):
         domain = where.domains[talk.meta["domain"]]
         said = " ".join(message.content for message in talk.messages if message.role == "user").lower()
-        for call in (call for message in talk.messages for call in message.calls):
+        sound = [message for at, message in enumerate(talk.messages) if at not in talk.meta.get("refused", ())]
+        for call in (call for message in sound for call in message.calls):
             tool = domain.tools[call.name]
             for name, value in call.arguments.items():
                 drawn_from = tool.parameters[name].get("from")
@@ -83,3 +88,32 @@ def test_no_request_of_the_tests_is_in_the_stream_or_in_the_training_rows(corner
     for path in sorted(DATA.glob("test_*.jsonl")):
         shared = set(requests(path)) & trained
         assert not shared, f"{path.name}: {sorted(shared)[:3]}"
+
+
+def pocket_texts(name, where, count):
+    """What a pocket model reads, as text."""
+    recipe = Recipe()
+    if name == "documents":
+        return [text for text, _ in islice(documents.documents(where, 9), count)]
+    if name == "prose":
+        found = islice(prose.talks(where, 9, recipe), count)
+        return ["".join(piece.text for piece in dialect.render(talk)) for talk, dialect, _ in found]
+    return [
+        "".join(piece.text for piece in corpus.dialect_for(Random(number), corpus.FORMATS).render(talk))
+        for number, talk in enumerate(islice(conversations(where, 9), count))
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(CORPORA))
+def test_the_pocket_models_read_nothing_of_the_tests(corners, name):
+    universe = load()
+    texts = pocket_texts(name, corners["train"], 600)
+    whole = "\n".join(texts)
+    held = [tool.name for domain in universe.domains.values() for tool in domain.tools.values()]
+    held = [tool for tool in held if tool not in {t.name for tools in corners["train"].offered.values() for t in tools}]
+    assert len(held) > 100
+    offered = set(re.findall(r'"name": "([^"]+)"', whole))
+    assert not set(held) & offered
+    asked = {request for path in sorted(DATA.glob("test_*.jsonl")) for request in requests(path)}
+    shared = [request for request in asked if len(request) > 20 and request in whole]
+    assert len(asked) > 1000 and not shared, shared[:3]

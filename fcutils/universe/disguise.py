@@ -85,11 +85,11 @@ def names(tools: Sequence[Tool], mode: Mode, rng: Random) -> Names:
     for tool in tools:
         made = mode == "made_up"
         new_tools[tool.name] = _fresh(
-            taken, lambda t=tool, m=made: made_up(rng, style) if m else style(_words(t.name)), tool.name
+            taken, lambda t=tool, m=made: made_up(rng, style) if m else style(words_of(t.name)), tool.name
         )
         used: set[str] = set()
         new_parameters[tool.name] = {
-            name: _fresh(used, lambda n=name, m=made: made_up(rng, style, (1, 1, 2)) if m else _plain(style)(_words(n)), name)
+            name: _fresh(used, lambda n=name, m=made: made_up(rng, style, (1, 1, 2)) if m else _plain(style)(words_of(n)), name)
             for name in tool.parameters
         }
     return Names(new_tools, new_parameters)
@@ -118,7 +118,8 @@ def _word(rng: Random) -> str:
     return "".join(rng.choice(ONSETS) + rng.choice("aeiou") + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2))))
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """The words that a name is made of, whatever its style."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)] or [name]
 
 

@@ -188,7 +188,7 @@ def result_of(tool: Tool, given: Given, domain: Domain, rng: Random, split: str)
     """What the tool gives back: the template with its holes filled, and worked out where that can be."""
     result: Any = None
     for _ in range(6):
-        result = fill(tool.result, _flat(given.arguments), tool, domain, rng, split)
+        result = fill(tool.result, flattened(given.arguments), tool, domain, rng, split)
         if not _twins(result):
             break
     return {**result, **work_out(tool.name, given.arguments)} if isinstance(result, Mapping) else result
@@ -204,7 +204,7 @@ def _twins(result: Any) -> bool:
     return False
 
 
-def _flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def flattened(arguments: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(arguments)
     for name, value in arguments.items():
         if isinstance(value, Mapping):
@@ -239,7 +239,7 @@ def failing(tool: Tool, phrasing: Phrasing, domain: Domain, rng: Random, split: 
     given = give(tool, phrasing, domain, rng, split)
     act = called(tool, given, rng)
     known = {**given.arguments, **given.said}
-    says = fill(tool.error["says"], _flat(given.arguments), tool, domain, rng, split)
+    says = fill(tool.error["says"], flattened(given.arguments), tool, domain, rng, split)
     told = choose([tool.error["answer"]], known, rng) or f"That did not work: {says}"
     refusal = Observation(says, "failed", name=tool.name).to_message()
     return [Message("user", given.text), act, refusal, Message("assistant", told)]
@@ -265,13 +265,13 @@ def asking(tool: Tool, phrasing: Phrasing, domain: Domain, rng: Random, split: s
     messages = [Message("user", given.text), Message("assistant", question)]
     if not follow or any(name not in tool.draws for name in missing):
         return messages
-    drawn = {name: (value, "") for name, value in _flat(given.arguments).items()}
+    drawn = {name: (value, "") for name, value in flattened(given.arguments).items()}
     drawn = {name: _draw_apart(tool, name, drawn, rng, split) for name in missing}
     said = [text for _, text in drawn.values()]
     texts = ("{}", "{}.", "{}, please.", "Oh, right: {}.", "Sorry: {}.", "I forgot to say: {}")
     listed = any(" and " in text for text in said)  # "1, 2 and 3; 4, 5 and 6", not "1, 2 and 3 and 4, 5 and 6"
     reply = rng.choice(texts).format("; ".join(said) if listed else say_list(said))
-    flat = {**_flat(given.arguments), **{name: value for name, (value, _) in drawn.items()}}
+    flat = {**flattened(given.arguments), **{name: value for name, (value, _) in drawn.items()}}
     full = Given(nest(tool, flat), given.said | {name: text for name, (_, text) in drawn.items()}, "")
     return [*messages, Message("user", reply), *served(tool, full, domain, rng, split)]
 

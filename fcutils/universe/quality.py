@@ -18,11 +18,11 @@ from statistics import mean, median
 from fcutils.dataset import DATA, read_rows
 from fcutils.messages import Conversation
 from fcutils.universe import episodes, values
-from fcutils.universe.course import FILES
+from fcutils.universe.course import FILES, RIGHT
 from fcutils.universe.files import HOLE, Phrasing
 from fcutils.universe.near import bare, sentences
 from fcutils.universe.splits import Target, Universe, corner
-from fcutils.universe.writer import MIX, SYSTEM_RATE
+from fcutils.universe.writer import SYSTEM_RATE
 
 FILE = DATA / "QUALITY.md"
 BEGIN, END = "<!-- figures: python -m fcutils.universe quality -->", "<!-- end of the figures -->"
@@ -106,7 +106,7 @@ def _files(rows: Mapping[str, Sequence[Conversation]]) -> str:
 def _kinds(rows: Sequence[Conversation]) -> str:
     found = Counter(kind for row in rows for kind in row.meta["kinds"])
     total = found.total()
-    lines = [(kind, found[kind], _percent(found[kind], total), f"{100 * share:.0f} %") for kind, share in MIX.items()]
+    lines = [(kind, found[kind], _percent(found[kind], total), f"{100 * share:.0f} %") for kind, share in RIGHT.items()]
     calls = Counter(min(len(m.calls), 3) for row in rows for m in row.messages if m.calls)
     note = ", ".join(
         f"{calls[n]} messages with {n}{' or more' if n == 3 else ''} call{'s' if n > 1 else ''}" for n in (1, 2, 3)

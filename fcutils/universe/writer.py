@@ -12,12 +12,12 @@ from random import Random
 from typing import Any, Literal
 
 from fcutils.messages import Conversation, Message
-from fcutils.universe import episodes
+from fcutils.universe import episodes, mending
 from fcutils.universe.disguise import names
 from fcutils.universe.files import Chain, Domain, Phrasing, Tool
 from fcutils.universe.splits import Corner, Target
 
-Kind = Literal["single", "parallel", "sequence", "nothing", "missing", "failing"]
+Kind = Literal["single", "parallel", "sequence", "nothing", "missing", "failing", "mending"]
 MIX: Mapping[str, float] = {
     "single": 0.47,
     "parallel": 0.14,
@@ -25,6 +25,7 @@ MIX: Mapping[str, float] = {
     "nothing": 0.13,
     "missing": 0.11,
     "failing": 0.05,
+    "mending": 0.04,
 }
 MODES: Mapping[str, float] = {"own": 0.5, "styled": 0.25, "made_up": 0.25}
 SYSTEM_RATE = 0.2  # conversations that open with a system message
@@ -33,7 +34,7 @@ TERSE_RATE = 0.1  # conversations whose parameters have no description (never un
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How conversations are to be: kinds and their shares, requests a conversation, tools on offer, names."""
+    """How conversations are to be: kinds and their shares (of the sum), requests a conversation, tools on offer, names."""
 
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     modes: Mapping[str, float] = field(default_factory=lambda: MODES)
@@ -63,15 +64,17 @@ def conversation(where: Corner, rng: Random, recipe: Recipe) -> Conversation | N
     if stage is None:
         return None
     messages: list[Message] = []
+    mended: list[int] = []  # calls that are to be wrong at first
     for kind in kinds:
         made = _EPISODES[kind](where, stage, rng, recipe)
         if made is None:
             return None
+        mended += [len(messages) + 1] if kind == "mending" else []
         messages += made
     asked = [message.content.casefold() for message in messages if message.role == "user"]
     if len(set(asked)) < len(asked):
         return None  # nobody asks the same thing twice
-    return _finish(where, stage, messages, kinds, rng, recipe)
+    return _finish(where, stage, messages, kinds, mended, rng, recipe)
 
 
 @dataclass(slots=True)
@@ -189,6 +192,8 @@ def _parallel_values(where: Corner, target: Target, rng: Random) -> list[Message
     for value, said in drawn.items():
         arguments = {name: (value if name == phrasing.each else kept) for name, kept in base.arguments.items()}
         givens.append((target, episodes.Given(arguments, {**base.said, phrasing.each: said}, base.text)))
+    if len({str(given.arguments) for _, given in givens}) < len(givens):
+        return None
     return [Message("user", base.text), *_served_together(givens, where, rng)]
 
 
@@ -248,17 +253,45 @@ _EPISODES = {
     "nothing": _nothing,
     "missing": _missing,
     "failing": _failing,
+    "mending": _single,  # the refused call comes before it when the tools have their names
 }
 
 
 def _finish(
-    where: Corner, stage: _Stage, messages: list[Message], kinds: Sequence[str], rng: Random, recipe: Recipe
-) -> Conversation:
+    where: Corner,
+    stage: _Stage,
+    messages: list[Message],
+    kinds: Sequence[str],
+    mended: Sequence[int],
+    rng: Random,
+    recipe: Recipe,
+) -> Conversation | None:
     mode: Any = rng.choices(list(recipe.modes), list(recipe.modes.values()))[0]
     new = names(stage.offered, mode, rng)
     full = mode == "made_up" or rng.random() >= TERSE_RATE
     opening = [Message("system", rng.choice(where.talk["systems"]))] if rng.random() < SYSTEM_RATE else []
     used = [call.name for message in messages for call in message.calls]
-    meta = {"kinds": list(kinds), "domain": stage.domain.name, "targets": used, "names": mode}
     tools = tuple(new.offer(tool, full) for tool in stage.offered)
-    return Conversation((*opening, *map(new.message, messages)), tools, meta)
+    said = [*opening, *map(new.message, messages)]
+    meta: dict[str, Any] = {"kinds": list(kinds), "domain": stage.domain.name, "targets": used, "names": mode}
+    if mended:
+        meta["refused"] = _refuse(said, [at + len(opening) for at in mended], tools, rng)
+        if len(meta["refused"]) < len(mended):
+            return None
+    return Conversation(tuple(said), tools, meta)
+
+
+def _refuse(said: list[Message], mended: Sequence[int], tools: Sequence[Mapping[str, Any]], rng: Random) -> list[int]:
+    """Put a faulty call, and what the toolbox says of it, before each of these; gives back where the faulty ones stand.
+
+    They are there to be mended, and never to be learnt: whoever trains on the conversation leaves those messages out.
+    """
+    places: list[int] = []
+    for at in mended:
+        found = mending.refused(said[at + 2 * len(places)].calls[0], tools, rng)
+        if found is not None:
+            bad, observation = found
+            place = at + 2 * len(places)
+            said[place:place] = [Message("assistant", calls=(bad,)), observation.to_message()]
+            places.append(place)
+    return places
