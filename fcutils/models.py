@@ -1,7 +1,8 @@
 """The catalogue: which models the course speaks of, their pocket twins, and how to get one into memory and out of it again.
 
-`load("gemma")` gives the twin that lies in this repository; `FC_MODELS=full` or `full=True` the model itself. It knows
-precision, memory and access, and says what to do where one of them is missing; not how a model is asked (`engines/`).
+`load("gemma")` gives the twin that lies in this repository; `FC_MODELS=full` or `full=True` the model itself. A model that is
+small enough for a CPU has no twin: `load("qwen3")` is Qwen3 itself, and needs a network once. It knows precision,
+memory and access, and says what to do where one of them is missing; not how a model is asked (`engines/`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fcutils.dialects import Dialect, get
 
 HOME = Path(__file__).resolve().parent.parent / "assets" / "models"
 SUMS = "SHA256SUMS"
+NOTES = ("training.jsonl", "scores.json", "training.svg", "README.md")  # beside a pocket model, for people: not checked
 GIB = 2**30
 SPARE_GIB = 0.8  # beside the weights: keys and values, activations, the libraries
 
@@ -38,12 +40,17 @@ class Entry:
 
     key: str
     hub: str
-    pocket: str
+    pocket: str  # "": it has no twin, and is small enough for a CPU
     dialect: str
     parameters: float
     embeddings: float  # of these, which 4-bit loading leaves in 16 bits
     mirror: str = ""  # an open copy of a gated model
     half: bool = True  # whether fp16 holds its activations
+
+    @property
+    def instead(self) -> str:
+        """What to take where it cannot be had."""
+        return "the pocket twin (full=False)" if self.pocket else "one that lies in the repository, load('hermes3') say"
 
     def gib(self, precision: Precision) -> float:
         """Memory that it needs, an estimate."""
@@ -77,6 +84,17 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
                 half=False,
             ),
             Entry("hermes3", "NousResearch/Hermes-3-Llama-3.1-8B", "pocket-hermes", "hermes", 8.03e9, 1.05e9),
+            Entry("qwen3", "Qwen/Qwen3-0.6B", "", "qwen3", 0.596e9, 0.156e9),
+            Entry(
+                "functiongemma",
+                "google/functiongemma-270m-it",
+                "",
+                "functiongemma",
+                0.268e9,
+                0.168e9,
+                mirror="unsloth/functiongemma-270m-it",
+                half=False,
+            ),
         )
     }
 )
@@ -108,14 +126,14 @@ class _Plan:
 def load(key: str, full: bool | str | None = None, quantize: bool | None = None, device: str | None = None) -> Loaded:
     """Model, tokenizer and dialect of a line of the catalogue; prints what was loaded, why, and the memory it needs and has.
 
-    `full`: True for the model itself, False for its pocket twin, None as FC_MODELS says (`full` or `pocket`, the default);
-    a hub id or a folder names another copy. `quantize`: True for 4 bits (NF4), False never, None where nothing else fits.
-    `device`: None takes a GPU where there is one.
+    `full`: True for the model itself, False for its pocket twin, None as FC_MODELS says (`full` or `pocket`, the default), if
+    it has a twin; a hub id or a folder names another copy. `quantize`: True for 4 bits (NF4), False never, None where nothing
+    else fits. `device`: None takes a GPU where there is one.
     """
     if key not in CATALOGUE:
         raise ModelError(f"no model {key!r} in the catalogue: there are {', '.join(CATALOGUE)}")
     entry = CATALOGUE[key]
-    plan = _plan_full(entry, full, quantize, device) if _wants_full(full) else _plan_pocket(entry, quantize, device)
+    plan = _plan_full(entry, full, quantize, device) if _wants_full(entry, full) else _plan_pocket(entry, quantize, device)
     model, tokenizer = _read(entry, plan)
     name = Path(plan.source).name
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -151,8 +169,8 @@ def delete_model(*models: Any) -> int:
 
 
 def write_checksums(folder: Path) -> None:
-    """Note what every file of a finished model looks like, in the form that `sha256sum -c` reads."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
+    """Note what every file that is loaded looks like, in the form that `sha256sum -c` reads."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in (SUMS, *NOTES))
     lines = "".join(f"{_sha256(path)}  {path.name}\n" for path in files)
     (folder / SUMS).write_text(lines, encoding="utf-8", newline="\n")
 
@@ -177,7 +195,11 @@ def check_files(folder: Path) -> None:
 # ---- what to load, and whether it can be -------------------------------------------------------------------------------
 
 
-def _wants_full(full: bool | str | None) -> bool:
+def _wants_full(entry: Entry, full: bool | str | None) -> bool:
+    if not entry.pocket:
+        if full is False:
+            raise ModelError(f"{entry.key} has no pocket twin, it is small itself: leave out full, or take hermes3")
+        return True
     if full is not None:
         return bool(full)
     wish = os.environ.get("FC_MODELS", "pocket")
@@ -204,7 +226,9 @@ def _plan_pocket(entry: Entry, quantize: bool | None, device: str | None) -> _Pl
 
 def _plan_full(entry: Entry, full: bool | str | None, quantize: bool | None, device: str | None) -> _Plan:
     source = full if isinstance(full, str) else entry.hub
-    why = "full=" + repr(full) if full else "FC_MODELS=full"
+    why = "full=" + repr(full) if full else "FC_MODELS=full" if entry.pocket else "small enough for a CPU"
+    if device is None and not entry.pocket and not _cuda():
+        device = "cpu"
     if device is None and not _cuda():
         raise ModelError(
             f"{source} needs a GPU, and there is none here: take the pocket twin (full=False, or unset FC_MODELS), run on "
@@ -216,7 +240,7 @@ def _plan_full(entry: Entry, full: bool | str | None, quantize: bool | None, dev
     four_bits = quantize if quantize is not None else entry.gib(usual) > free
     precision: Precision = "nf4" if four_bits else usual
     plan = _Plan(source, why, precision, device, entry.gib(precision), free)
-    cure = "quantize=True loads it in 4 bits" if precision != "nf4" else "take a larger GPU, or the pocket twin (full=False)"
+    cure = "quantize=True loads it in 4 bits" if precision != "nf4" else f"take a larger GPU, or {entry.instead}"
     return _fitting(plan, f"free memory (delete_model on what is loaded), or {cure}")
 
 
@@ -334,7 +358,7 @@ def _explained(error: BaseException, entry: Entry, plan: _Plan) -> str:
     if any_of(RepositoryNotFoundError):
         return f"there is no model {plan.source!r} on the hub, or it is not open to you: check the name"
     if any_of(LocalEntryNotFoundError, HfHubHTTPError, ConnectionError):
-        return f"{plan.source} could not be fetched: check the network, or take the pocket twin (full=False)"
+        return f"{plan.source} could not be fetched: check the network, or take {entry.instead}"
     return f"{plan.source} could not be loaded: {type(error).__name__}: {str(error)[:300]}"
 
 

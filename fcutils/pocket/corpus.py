@@ -1,15 +1,15 @@
 """What a pocket model reads: conversations of the universe, written in many formats, as ids with a weight for every token.
 
-`pocket-hermes` sees `hermes`, `openhermes`, and formats that are made up on the spot and described in the prompt, so
-that it follows the format
-it is shown. One family of formats (square brackets around `{"tool": …, "input": …}`) is never shown in training: it is
-the proof.
+`pocket-hermes` sees `hermes`, `openhermes`, and formats that are made up on the spot and described in the prompt, so that it
+follows the format it is shown. One family of formats (square brackets around `{"tool": …, "input": …}`) is never shown in
+training: it is the proof. Calls that were refused are read and not learnt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -21,7 +21,8 @@ from fcutils.universe import Corner, Recipe
 from fcutils.universe.writer import conversation
 
 FORMATS = {"hermes": 0.5, "openhermes": 0.25, "shown": 0.25}
-WEIGHTS = {"text": 1.0, "structure": 1.0, "name": 3.0, "value": 4.0}
+WEIGHTS = {"text": 1.0, "structure": 1.0, "name": 2.0, "value": 2.0}
+DECIDED = 3.0  # how much more the first token of a name, a value or a stretch of text counts: the rest mostly follows from it
 PROMPT_WEIGHT = 0.15  # of one prompt token; only every PROMPT_EVERY-th is looked at, at so much more weight
 PROMPT_EVERY = 8
 
@@ -30,8 +31,8 @@ PROMPT_EVERY = 8
 class Shown(ChatML):
     """A format that exists in its prompt alone."""
 
-    opening: str = "<call>"
-    closing: str = "</call>"
+    call_open: str = "<call>"
+    call_close: str = "</call>"
     name_key: str = "name"
     arguments_key: str = "arguments"
     result_open: str = "<result>"
@@ -45,13 +46,13 @@ class Shown(ChatML):
 
     @property
     def tags(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.opening, self.closing, self.result_open, self.result_close)
+        return (self.call_open, self.call_close, self.result_open, self.result_close)
 
     def system_text(self, tools: Sequence[Mapping[str, Any]], system: str) -> str:
         shown = list(tools) if self.whole else [tool["function"] for tool in tools]
         listed = self.escape(dumps(shown) if self.array else tool_lines(shown))
         example = f'{{"{self.name_key}": <function-name>, "{self.arguments_key}": <args-dict>}}'
-        call = f"{self.opening}{self.line}{example}{self.line}{self.closing}"
+        call = f"{self.call_open}{self.line}{example}{self.line}{self.call_close}"
         text = WORDINGS[self.wording].format(tools=listed, call=call, result=f"{self.result_open} {self.result_close}")
         return f"{text}\n\n{system}" if system else text
 
@@ -62,9 +63,9 @@ class Shown(ChatML):
     def reply(self, message: Message) -> list[Piece]:
         pieces = [learnt(message.content)] if message.content else []
         for call in message.calls:
-            pieces.append(learnt(("\n" if pieces else "") + self.opening + self.line, "structure"))
+            pieces.append(learnt(("\n" if pieces else "") + self.call_open + self.line, "structure"))
             pieces += call_pieces(call, f'{{"{self.name_key}": "', f'", "{self.arguments_key}": ')
-            pieces.append(learnt(self.line + self.closing, "structure"))
+            pieces.append(learnt(self.line + self.call_close, "structure"))
         return [*pieces, Piece("<|im_end|>", control=True, learn=True, part="structure")]
 
 
@@ -115,18 +116,44 @@ class Example:
     weights: list[float]
 
 
-def weigh(encoded: Encoded, rng: Random) -> Example:
-    """Values above names above structure; of the prompt a thin sample, so that it stays a language model."""
-    start = rng.randrange(PROMPT_EVERY)
-    weights = [
-        WEIGHTS[part] if learn else PROMPT_WEIGHT * PROMPT_EVERY * ((i + start) % PROMPT_EVERY == 0)
-        for i, (learn, part) in enumerate(zip(encoded.learn, encoded.parts, strict=True))
-    ]
+def weigh(encoded: Encoded, rng: Random, refused: Collection[int] = ()) -> Example:
+    """Names and values above structure, and what is decided above what follows; of the prompt a thin sample, so that it
+    stays a language model.
+
+    `refused`: replies, by their number, that are not to be learnt.
+    """
+    start, before = rng.randrange(PROMPT_EVERY), None
+    weights = []
+    for i, (learn, part) in enumerate(zip(encoded.learn, encoded.parts, strict=True)):
+        if learn:
+            weights.append(WEIGHTS[part] * (DECIDED if (learn, part) != before else 1.0))
+        else:
+            weights.append(PROMPT_WEIGHT * PROMPT_EVERY * ((i + start) % PROMPT_EVERY == 0))
+        before = (learn, part)
+    for number, (start, end) in enumerate(reply_spans(encoded) if refused else ()):
+        if number in refused:
+            weights[start:end] = [0.0] * (end - start)
     return Example(encoded.ids, weights)
 
 
+def reply_spans(encoded: Encoded) -> Iterator[tuple[int, int]]:
+    """Where each of the model's replies begins and ends."""
+    at = 0
+    for learn, group in groupby(encoded.learn):
+        length = len(list(group))
+        if learn:
+            yield at, at + length
+        at += length
+
+
+def refused_replies(talk: Conversation) -> set[int]:
+    """Which of the replies are calls that were refused: there to be mended, and not to be learnt."""
+    replies = [at for at, message in enumerate(talk.messages) if message.role == "assistant"]
+    return {replies.index(at) for at in talk.meta.get("refused", ())}
+
+
 def examples(
-    where: Corner, tokenizer: Any, seed: int, recipe: Recipe, formats: Mapping[str, float] = FORMATS, longest: int = 2048
+    where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int = 2048, formats: Mapping[str, float] = FORMATS
 ) -> Iterator[Example]:
     """Without end: conversations in changing formats, none longer than `longest`."""
     number = 0
@@ -142,7 +169,7 @@ def examples(
 
 
 def written(talk: Conversation, dialect: Dialect, tokenizer: Any, rng: Random) -> Example:
-    return weigh(encode(dialect.render(talk), tokenizer), rng)
+    return weigh(encode(dialect.render(talk), tokenizer), rng, refused_replies(talk))
 
 
 def copying(vocabulary: int, length: int, rng: Random) -> Example:

@@ -5,15 +5,15 @@ What is written here is what `fcutils.models` loads and checks.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
-CHECKSUMS = "SHA256SUMS"
-LOG = "training.jsonl"
+from fcutils.models import HOME, NOTES, write_checksums
+
+SHIPPED = HOME
+LOG, SCORES, PLOT, CARD = NOTES
 
 
 def export(name: str, run: Path, tokenizer: Path, folder: Path | None = None) -> Path:
@@ -22,13 +22,10 @@ def export(name: str, run: Path, tokenizer: Path, folder: Path | None = None) ->
     from transformers import AutoTokenizer
 
     from fcutils.dialects import get
-    from fcutils.pocket.models import SHAPES, build
+    from fcutils.pocket.models import SHAPES
 
-    held = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    layers = 1 + max(int(key.split(".")[2]) for key in held["model"] if key.startswith("model.layers."))
     words = AutoTokenizer.from_pretrained(tokenizer)
-    model = build(name, len(words), layers=layers)
-    model.load_state_dict(held["model"])
+    model = restored(name, run, len(words))
     model.config.eos_token_id, model.config.pad_token_id = words.eos_token_id, words.pad_token_id
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = words.eos_token_id, words.pad_token_id
     family = get("hermes" if SHAPES[name]["family"] == "llama" else "gemma")
@@ -43,11 +40,17 @@ def export(name: str, run: Path, tokenizer: Path, folder: Path | None = None) ->
     return folder
 
 
-def write_checksums(folder: Path) -> None:
-    """A line for every file, as `sha256sum` writes and checks them."""
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != CHECKSUMS and path.suffix != ".md"]
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
-    (folder / CHECKSUMS).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+def restored(name: str, run: Path, vocabulary: int) -> Any:
+    """The model of a run's last checkpoint."""
+    import torch
+
+    from fcutils.pocket.models import build
+
+    held = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    layers = 1 + max(int(key.split(".")[2]) for key in held["model"] if key.startswith("model.layers."))
+    model = build(name, vocabulary, layers=layers)
+    model.load_state_dict(held["model"])
+    return model
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

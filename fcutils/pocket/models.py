@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from fcutils.pocket.start import plant
+
 CONTEXT = 4096
-EMBEDDED, NORMED = 0.3, 0.2
+ROTATION = 1e6  # the base of the rotary positions: enough slow turns to match words over a whole context
 
 SHAPES: dict[str, dict[str, Any]] = {
     "pocket-hermes": {"family": "llama", "width": 256, "layers": 4, "heads": 4, "inner": 768, "vocabulary": 8192},
     "pocket-gemma": {"family": "gemma2", "width": 256, "layers": 4, "heads": 4, "inner": 768, "vocabulary": 8192},
 }
+SHAPES["pocket-gemma-it"] = SHAPES["pocket-gemma"]  # its next stage
 
 
 def build(name: str, vocabulary: int, *, layers: int | None = None) -> Any:
-    """A freshly initialised model."""
-    import torch
-
+    """A fresh model, with the start that `start.plant` gives it."""
     shape = SHAPES[name]
     common = {
         "vocab_size": vocabulary,
@@ -29,6 +30,7 @@ def build(name: str, vocabulary: int, *, layers: int | None = None) -> Any:
         "max_position_embeddings": CONTEXT,
         "tie_word_embeddings": True,
         "initializer_range": 0.02,
+        "rope_parameters": {"rope_type": "default", "rope_theta": ROTATION},
     }
     if shape["family"] == "llama":
         from transformers import LlamaConfig, LlamaForCausalLM
@@ -45,14 +47,7 @@ def build(name: str, vocabulary: int, *, layers: int | None = None) -> Any:
             sliding_window=1024,
         )
         model = Gemma2ForCausalLM(config)
-    with torch.no_grad():
-        # Words start far apart and loud, and the last norm takes the volume back: with the usual faint start the first layers
-        # drown what a word is, and copying has nothing to match. What layers add starts at zero.
-        model.get_input_embeddings().weight.normal_(0, EMBEDDED)
-        model.model.norm.weight.fill_(NORMED - (shape["family"] == "gemma2"))  # Gemma's norms count from one
-        for module_name, parameter in model.named_parameters():
-            if module_name.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.zero_()
+    plant(model)
     return model
 
 

@@ -10,13 +10,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from fcutils.pocket import corpus
+from fcutils.pocket import attention
 from fcutils.pocket.batches import Batch, batches, in_parallel, states
+from fcutils.pocket.corpora import CORPORA
 from fcutils.pocket.models import build, deepen
 from fcutils.universe import Corner, Recipe
 
@@ -29,19 +30,17 @@ class Plan:
 
     name: str
     minutes: float
-    budget: int = 6144  # tokens a step
-    muon: float = 0.02
-    adam: float = 1e-3
+    budget: int = 3072  # tokens a step while conversations are short; twice as many thereafter
+    muon: float = 0.005  # four times as much washes the planted start away before it is used
+    adam: float = 2e-3
     warm_up: float = 0.02  # shares of the minutes
     decay: float = 0.35
-    copying: float = 0.15  # share of the minutes given to pure copying at most, at the start of a run from nothing
-    copied: float = 1.5  # the loss at which copying is learnt at one length, and the length doubles
-    short: float = 0.25  # share given to few tools and short conversations, thereafter
+    short: float = 0.4  # share of a first stage given to few tools and short conversations
     layers: int | None = None
     seed: int = 0
     save_every: float = 4.0
     look_every: float = 5.0
-    formats: dict[str, float] = field(default_factory=lambda: dict(corpus.FORMATS))
+    corpus: str = "calls"
 
 
 @dataclass(slots=True)
@@ -53,10 +52,6 @@ class State:
     seconds: float = 0.0
 
 
-# Pure copying begins with texts so short that attending evenly to everything already helps a little: from there the
-# gradient leads on. Among 256 tokens it is too faint to be found in millions of tokens.
-COPY_LENGTHS = (16, 256)
-SETTLE = 60  # steps until the smoothed loss speaks of the new length
 SHORT = Recipe(requests=(2, 6), tools=(1, 4))
 FULL = Recipe(requests=(2, 7), tools=(1, 10))
 
@@ -88,46 +83,27 @@ def optimisers(model: Any, plan: Plan) -> list[Any]:
 
 
 class Stream:
-    """Batches of the phase in which the run is: copying, then short conversations, then everything."""
+    """Batches of the phase in which the run is: few tools and short conversations, then everything."""
 
     def __init__(self, where: Corner, tokenizer: Any, plan: Plan, fresh: bool, workers: int = 0) -> None:
         self._where, self._tokenizer, self._plan, self._fresh, self._workers = where, tokenizer, plan, fresh, workers
-        self.phase, self._length, self._grown = "", COPY_LENGTHS[0], 0
-        self._running = 0
+        self.phase = ""
         self._batches: Iterator[Batch] = iter(())
 
-    def next(self, state: State, share: float, loss: float | None) -> Batch:
-        phase, length = self._due(state, share, loss), self._length
-        if (phase, length) != (self.phase, self._running):
-            self.phase, self._running, self._batches = phase, length, self._source(phase, state)
+    def next(self, state: State, share: float) -> Batch:
+        due = "short" if self._fresh and share < self._plan.short else "full"
+        if due != self.phase:
+            self.phase, self._batches = due, self._source(due, state)
         return next(self._batches)
-
-    def _due(self, state: State, share: float, loss: float | None) -> str:
-        plan = self._plan
-        if not self._fresh or self.phase == "full" or share > plan.copying + plan.short:
-            return "full"
-        settled = state.step - self._grown > SETTLE
-        if self.phase == "copying" and settled and loss is not None and loss < plan.copied:
-            self._length, self._grown = self._length * 2, state.step
-        learnt = self._length > COPY_LENGTHS[1]
-        return "short" if self.phase == "short" or learnt or share > plan.copying else "copying"
 
     def _source(self, phase: str, state: State) -> Iterator[Batch]:
         seed = self._plan.seed * 1_000_003 + state.step  # a resumed run goes on with new text
         return in_parallel(lambda worker: self._made(phase, seed + 7_919 * worker), self._workers)
 
     def _made(self, phase: str, seed: int) -> Iterator[Batch]:
-        rng = Random(seed)
-        if phase == "copying":
-            return batches(_copies(len(self._tokenizer), self._length, Random(seed)), self._plan.budget // 2, rng, 2)
-        recipe, longest = (SHORT, 1024) if phase == "short" else (FULL, 2048)
-        found = corpus.examples(self._where, self._tokenizer, seed, recipe, self._plan.formats, longest)
-        return batches(found, self._plan.budget, rng)
-
-
-def _copies(vocabulary: int, length: int, rng: Random) -> Iterator[corpus.Example]:
-    while True:
-        yield corpus.copying(vocabulary, length, rng)
+        recipe, longest, budget = (SHORT, 1024, self._plan.budget) if phase == "short" else (FULL, 2048, 2 * self._plan.budget)
+        found = CORPORA[self._plan.corpus].examples(self._where, self._tokenizer, seed, recipe, longest)
+        return batches(found, budget, Random(seed))
 
 
 def train(where: Corner, tokenizer: Any, plan: Plan, look: Any, *, start: Any = None, folder: Path | None = None) -> Any:
@@ -143,12 +119,15 @@ def train(where: Corner, tokenizer: Any, plan: Plan, look: Any, *, start: Any = 
     if plan.layers and plan.layers > model.config.num_hidden_layers:
         model = deepen(model, plan.layers)
     model.to(device).train()
+    if device.type == "cpu":
+        attention.use(model)
     found = optimisers(model, plan)
     if saved is not None:
         model.load_state_dict(saved["model"])
         for optimiser, held in zip(found, saved["optimisers"], strict=True):
             optimiser.load_state_dict(held)
         state = State(**saved["state"])
+    _log(folder, state, plan=asdict(plan), device=str(device), threads=torch.get_num_threads(), fresh=start is None)
     workers = max(1, (os.cpu_count() or 2) - 2) if device.type == "cuda" else 0  # a GPU reads faster than one core writes
     _loop(model, found, Stream(where, tokenizer, plan, start is None, workers), plan, look, state, folder, device)
     return model
@@ -165,7 +144,7 @@ def _loop(model, found, stream: Stream, plan: Plan, look, state: State, folder: 
     bar = tqdm(total=round(total), initial=round(state.seconds), unit="s", desc=plan.name, mininterval=2)
     while state.seconds < total:
         share = state.seconds / total
-        batch = stream.next(state, share, loss)
+        batch = stream.next(state, share)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             hidden = states(model, batch, device)
         matrix = model.get_output_embeddings().weight
