@@ -51,6 +51,12 @@ def control_id(token: str, tokenizer: Any) -> int:
     return _reader(tokenizer).control(token)
 
 
+def control_tokens(tokenizer: Any) -> dict[str, int]:
+    """Every added token that is no white space, and its id: what text can never become."""
+    reader = _reader(tokenizer)
+    return {token: id_ for token, id_ in reader.added.items() if len(token) > 1 and id_ not in reader.spaces}
+
+
 def _runs(pieces: Sequence[Piece], reader: _Reader) -> Iterator[tuple[list[Piece], int | None]]:
     """One token with its id, or pieces of text to be encoded together."""
     run: list[Piece] = []

@@ -31,9 +31,8 @@ def open_engine(
     if dialect and dialect not in DIALECTS:
         raise OpenError(f"there is no dialect {dialect!r}: there are {', '.join(DIALECTS)}")
     if url is None:
-        if constrained:
-            raise OpenError("constrained decoding (fcutils.constrain) is not part of this version: leave out --constrained")
-        return _local(model, dialect, None if adapter is None else Path(adapter)), None
+        engine = _local(model, dialect, None if adapter is None else Path(adapter))
+        return engine, _held(engine) if constrained else None
     if adapter or constrained:
         raise OpenError(
             "a server loads its own adapters and has its own guided decoding: leave out --adapter and --constrained"
@@ -41,6 +40,12 @@ def open_engine(
     from fcutils.engines.server import ServerEngine
 
     return ServerEngine(url, model, dialect or "hermes"), None
+
+
+def _held(engine: LocalEngine) -> Constraint:
+    from fcutils.constrain import Calls
+
+    return Calls(engine)
 
 
 def _local(model: str, dialect: str | None, adapter: Path | None) -> LocalEngine:
@@ -65,7 +70,7 @@ def _from_folder(folder: Path, dialect: str | None) -> tuple[str, Any, Any, str]
 
     if not (folder / "config.json").is_file():
         raise OpenError(f"{str(folder)!r} is neither a model's folder nor a key of the catalogue: {', '.join(CATALOGUE)}")
-    own = next((entry.dialect for entry in CATALOGUE.values() if entry.pocket == folder.name), dialect)
+    own = next((entry.dialect for entry in CATALOGUE.values() if entry.pocket and entry.pocket == folder.name), dialect)
     if not own:
         raise OpenError(f"how is {folder} asked? Say --dialect, one of {', '.join(DIALECTS)}")
     try:
