@@ -20,6 +20,7 @@ from fcutils.loop import (
     Answer,
     BadCall,
     Call,
+    Choice,
     Event,
     Observed,
     Offered,
@@ -246,6 +247,11 @@ def test_the_same_call_again_and_again() -> None:
     assert "weather" in stop.detail
 
 
+def test_a_person_may_ask_for_the_same_again_and_again() -> None:
+    talk = loop(*[says(OSLO), says(content="Cold.")] * 4, box=toolbox(max_repeats=1))
+    assert [stop_of(list(talk.run("Oslo?"))).reason for _ in range(4)] == ["answered"] * 4
+
+
 def test_a_person_says_no() -> None:
     box = toolbox(on_approve=lambda call: "too much")
     talk = loop(says(ToolCall("pay", {"amount": 5}), OSLO), box=box)
@@ -438,20 +444,28 @@ def test_with_nothing_to_cut_or_when_told_so_it_stops_and_says_by_how_much() -> 
 def test_a_selector_says_what_the_model_sees() -> None:
     asked: list[str] = []
 
-    def select(talk: Conversation, tools: Any) -> Any:
+    def select(talk: Conversation, tools: Any) -> list[Choice]:
         asked.append(talk.messages[-1].content)
-        return [tool for tool in tools if tool["function"]["name"] in talk.messages[-1].content]
+        names = [tool["function"]["name"] for tool in tools]
+        return [Choice(name, name in talk.messages[-1].content, "because") for name in names]
 
     talk = loop(says(content="a."), says(content="b."), says(content="c."), select_tools=select)
     first = list(talk.run("weather in Oslo"))
-    assert of(Offered, first) == [Offered(("weather",), 2)]
+    choices = (Choice("weather", True, "because"), Choice("pay", False, "because"))
+    assert isinstance(talk.engine, LocalEngine)
+    whole, part = (encode(talk.engine.dialect.start(tools, "", ""), talk.engine.tokenizer).ids for tools in _both_and_one())
+    assert of(Offered, first) == [Offered(("weather",), 2, len(whole) - len(part), choices)]
     same = stop_of(list(talk.run("weather in Bergen")))
     assert same.forwarded < 60, "the same tools, the same cache"
     other = list(talk.run("pay this"))
-    assert of(Offered, other) == [Offered(("pay",), 2)]
+    assert of(Offered, other)[0].names == ("pay",)
     assert talk.conversation.tools == tuple(tool for tool in toolbox().tools if tool["function"]["name"] == "pay")
     assert asked == ["weather in Oslo", "weather in Bergen", "pay this"]
     assert in_agreement(talk)
+
+
+def _both_and_one() -> tuple[Any, Any]:
+    return toolbox().tools, toolbox().tools[:1]
 
 
 # ---- interruptions -----------------------------------------------------------------------------------------------------
@@ -575,6 +589,8 @@ def test_a_cancelled_async_run_leaves_a_conversation_that_goes_on() -> None:
         task = asyncio.create_task(run())
         await first.wait()
         task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()  # by somebody impatient, while the step in the thread is waited for
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fcutils.ranking import fold, rank, words
+from fcutils.ranking import fold, pieces, rank, words
 
 TEXTS = [
     "How tides work: the Moon pulls on the oceans",
@@ -36,6 +36,20 @@ def test_repeating_helps_a_little():
 def test_case_accents_and_plurals_do_not_matter():
     assert places("TÍDE") == places("tides") == [0]
     assert words("Batteries, classes, a bus and glass") == ("battery", "classe", "bus", "glass")
+
+
+def test_names_are_words_that_are_joined():
+    assert words("setSpeed") == ("setspeed", "set", "speed")
+    assert words("rooms.find_free-room") == ("room", "find", "free", "room")
+    assert words("iPhone HTTP x2y") == ("iphone", "phone", "http", "x2y")
+    assert [place for place, _ in rank("speed", ["playback.setSpeed", "sped"])] == [0]
+
+
+def test_pieces_find_what_is_bent_differently():
+    texts = ["translate a page", "a train"]
+    assert rank("translation", texts) == []
+    assert rank("translation", texts, pieces)[0][0] == 0
+    assert pieces("bus") == ("^bus$", "^bus", "bus$")
 
 
 def test_words_that_say_nothing_find_nothing():

@@ -159,6 +159,10 @@ class Engine(ABC):
     def chat(self, tools: Tools = (), system: str = "") -> Chat:
         """A new conversation."""
 
+    def cost(self, tools: Tools) -> int | None:
+        """How many tokens a prompt begins with that offers these tools; None where an engine cannot know."""
+        return None
+
     def resume(self, talk: Conversation) -> Chat:
         """A chat that stands at the end of this conversation."""
         system = "\n\n".join(message.content for message in talk.messages if message.role == "system")

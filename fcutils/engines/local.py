@@ -66,13 +66,17 @@ class LocalEngine(Engine):
 
         return reply_many(self, talks, max_tokens, sampling, constraint, on_reply)
 
+    def cost(self, tools: Tools) -> int:
+        return len(self.encode(self.dialect.start(tools, "", "")))
+
     def encode(self, pieces: Sequence[Piece]) -> list[int]:
         return encode(pieces, self.tokenizer).ids
 
     def _stop_ids(self) -> frozenset[int]:
         """What ends a turn, in the dialect's, the tokenizer's and the model's view: ends, and control tokens of no reply."""
         dialect, tokenizer = self.dialect, self.tokenizer
-        said = {dialect.thought_open, dialect.thought_close, dialect.call_open, dialect.call_close} - set(dialect.ends)
+        said = {dialect.thought_open, dialect.thought_close, dialect.call_open, dialect.call_close, dialect.quote}
+        said -= set(dialect.ends)
         found = {control_id(token, tokenizer) for token in dialect.tokens if token not in said}
         own = getattr(self.model.generation_config, "eos_token_id", None)
         found |= {*(own if isinstance(own, list) else [own])}

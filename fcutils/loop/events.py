@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fcutils.loop.select import Choice
 from fcutils.messages import Conversation, Fault, Observation, ToolCall
 
 StopReason = Literal[
@@ -22,10 +23,14 @@ StopReason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The tools that the model sees, and out of how many `select_tools` chose them."""
+    """The tools that the model sees, out of how many, why these, and how many tokens of the prompt the others would have taken
+    (None where an engine cannot know).
+    """
 
     names: tuple[str, ...]
     of: int
+    saved: int | None
+    choices: tuple[Choice, ...]
 
 
 @dataclass(frozen=True, slots=True)

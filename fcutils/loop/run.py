@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
 from typing import Any, Literal
@@ -28,13 +29,12 @@ from fcutils.loop.events import (
     Text,
     Thought,
 )
+from fcutils.loop.select import Choice, Selector
 from fcutils.loop.shorten import cut_oldest
 from fcutils.messages import Conversation, Fault, Message, Observation, Reply, ToolCall
 from fcutils.parsing import CallDone, FaultFound, ReplyStream, TextPiece, ThoughtPiece
 from fcutils.parsing import Event as Parsed
 from fcutils.toolbox import Toolbox
-
-Selector = Callable[[Conversation, Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 ROOM = 256  # tokens that a reply is to have once results were cut
 _MENDABLE = ("unparsable", "unknown_tool", "invalid_arguments")
@@ -45,8 +45,12 @@ class ToolLoop:
     """A conversation between a person, a model and tools. `conversation` is what was said so far; `run` goes on with it.
 
     `max_turns`, `max_tokens` (written by the model) and `max_tries` (replies in a row with nothing but bad calls) hold for each
-    run. `select_tools` says, with every request, which of the toolbox's tools the model is to see. `when_full`: what to do
-    when the conversation outgrows the model; "cut_oldest" cuts the oldest results, visibly, and reads the rest anew.
+    run. `select_tools` (`BestTools`, say) chooses, with every request, which of the toolbox's tools the model is to see.
+    `when_full`: what to do when the conversation outgrows the model; "cut_oldest" cuts the oldest results, visibly, and reads
+    the rest anew.
+
+    `constrained` (a local engine's) holds every call to its tool's schema, by construction. `tool_choice` goes with it: "auto",
+    "none", and for the reply to what the user says "required" or a tool's name; what follows results is the model's choice.
     """
 
     def __init__(
@@ -61,13 +65,16 @@ class ToolLoop:
         max_tries: int = 3,
         sampling: Sampling = GREEDY,
         constraint: Constraint | None = None,
+        constrained: bool = False,
+        tool_choice: str = "auto",
         select_tools: Selector | None = None,
         when_full: Literal["cut_oldest", "stop"] = "cut_oldest",
     ) -> None:
         self.engine = engine if dialect is None else engine.speaking(dialect)
         self.toolbox = toolbox
         self.max_turns, self.max_tokens, self.max_tries = max_turns, max_tokens, max_tries
-        self.sampling, self.constraint = sampling, constraint
+        self.sampling = sampling
+        self._must_call, self.constraint = _constraints(self.engine, constraint, constrained, tool_choice)
         self.select_tools, self.when_full = select_tools, when_full
         self.conversation = Conversation((Message("system", system),) if system else ())
         self._chat: Chat | None = None
@@ -91,7 +98,7 @@ class ToolLoop:
             steps.close()
         return self.conversation
 
-    async def arun(self, request: str | Conversation | None = None) -> AsyncIterator[Event]:
+    async def arun(self, request: str | Conversation | None = None) -> AsyncGenerator[Event, None]:
         """The same for an event loop: the model writes in a thread, async tools run on the loop."""
         steps, observations = self._steps(request), None
         try:
@@ -106,12 +113,11 @@ class ToolLoop:
 
     def _steps(self, request: str | Conversation | None) -> _Steps:
         began, turns = time.perf_counter(), 0
-        self._take(request)
+        choices = self._take(request)
         before, tries = self._count(), 0
         try:
-            if self.select_tools is not None:
-                names = tuple(tool["function"]["name"] for tool in self.conversation.tools)
-                yield Offered(names, len(self.toolbox))
+            if choices is not None:
+                yield self._offered(choices)
             while turns < self.max_turns:
                 turns += 1
                 kinds = yield from self._turn(before.sampled + self.max_tokens)
@@ -166,7 +172,10 @@ class ToolLoop:
             left = limit - self._count().sampled
             if left <= 0:
                 raise _Halt("tokens", f"{self.max_tokens} tokens were written")
-            for piece in chat.write(max_tokens=left, sampling=self.sampling, constraint=self.constraint, stop_at_call=True):
+            constraint = self._must_call if self.conversation.messages[-1].role == "user" else None
+            for piece in chat.write(
+                max_tokens=left, sampling=self.sampling, constraint=constraint or self.constraint, stop_at_call=True
+            ):
                 parsed = stream.feed(piece)
                 if called and any(isinstance(one, TextPiece) and one.text.strip() for one in parsed):
                     chat.rollback(self._mark)
@@ -227,26 +236,38 @@ class ToolLoop:
         assert self._chat is not None, "a run begins with a chat"
         return self._chat
 
-    def _take(self, request: str | Conversation | None) -> None:
-        """Brings conversation and chat to where the model is to reply."""
+    def _take(self, request: str | Conversation | None) -> Sequence[Choice] | None:
+        """Brings conversation and chat to where the model is to reply. What was chosen of the tools, if there is a choice."""
         talk, chat = self.conversation, self._chat
         if chat is not None:
             chat.rollback(self._mark)
         if isinstance(request, Conversation):
             talk, chat = request, None
-            self.toolbox.reset()
         elif request is not None:
             talk = talk.add(Message("user", request))
+        if request is not None:
+            self.toolbox.reset()  # who asks for the same again may have it again
         if not talk.messages or talk.messages[-1].role not in ("user", "tool"):
             raise ValueError("there is nothing for the model to reply to: give run() what the user says")
-        offered = self.toolbox.tools if self.select_tools is None else self.select_tools(talk, self.toolbox.tools)
-        tools = tuple(offered)
+        tools = tuple(self.toolbox.tools)
+        choices = None if self.select_tools is None else self.select_tools(talk, tools)
+        if choices is not None:
+            shown = {choice.name for choice in choices if choice.shown}
+            tools = tuple(tool for tool in tools if tool["function"]["name"] in shown)
         if chat is None or tools != talk.tools:
             self._begin(replace(talk, tools=tools))
-            return
+            return choices
         if request is not None:
             chat.say(talk.messages[-1].content)
         self.conversation, self._mark = talk, chat.mark()
+        return choices
+
+    def _offered(self, choices: Sequence[Choice]) -> Offered:
+        shown = self.conversation.tools
+        whole, part = self.engine.cost(self.toolbox.tools), self.engine.cost(shown)
+        names = tuple(tool["function"]["name"] for tool in shown)
+        saved = None if whole is None or part is None else whole - part
+        return Offered(names, len(self.toolbox), saved, tuple(choices))
 
     def _begin(self, talk: Conversation) -> None:
         """A new chat that stands at the end of this conversation."""
@@ -299,6 +320,23 @@ class _Halt(Exception):
         self.detail = detail
 
 
+def _constraints(
+    engine: Engine, given: Constraint | None, constrained: bool, tool_choice: str
+) -> tuple[Constraint | None, Constraint | None]:
+    """One for the reply to a user if that must call, and one for every other."""
+    if not constrained and tool_choice != "auto":
+        raise ValueError(f"tool_choice={tool_choice!r} holds for constrained calls only: say constrained=True, too")
+    if not constrained:
+        return None, given
+    if given is not None:
+        raise ValueError("constrained=True makes the constraint for calls; give either that or a constraint of your own")
+    from fcutils.constrain import Calls
+
+    if tool_choice in ("auto", "none"):
+        return None, Calls(engine, tool_choice)
+    return Calls(engine, tool_choice), Calls(engine)
+
+
 _Steps = Generator[Event | _Act, list[Observation] | None, None]
 
 
@@ -315,7 +353,9 @@ async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
+        while not work.done():
+            with suppress(asyncio.CancelledError):  # cancelled once more
+                await asyncio.wait([work])
         raise
 
 
