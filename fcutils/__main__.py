@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = (
     MappingProxyType(  # name: (module:function of the other arguments -> exit code, summary)
         {
             "evaluate": ("fcutils.evaluate.command:run_evaluate", "score a model on rows, a benchmark's folder, or dialogues"),
+            "chat": ("fcutils.chat:run_chat", "talk to a model with tools"),
             "demo": ("fcutils.demo:run_demo", "one question, with its call, its result and its answer"),
             "compare": ("fcutils.evaluate.command:run_compare", "reports side by side, and whether they really differ"),
         }

@@ -16,6 +16,7 @@ from scripted import patient
 
 from fcutils import show
 from fcutils.evaluate import Outcome, Report
+from fcutils.show import plots
 
 
 def report(calls: int, right: int, *, name: str = "m", tools: tuple[tuple[str, str], ...] = ()) -> Report:
@@ -89,7 +90,7 @@ def test_slopes_go_from_before_to_after_and_are_grey_where_chance_explains_them(
 @patient
 @given(st.lists(st.floats(0, 1), max_size=14))
 def test_labels_keep_their_order_and_do_not_cover_each_other(heights: list[float]) -> None:
-    placed = show._apart(heights)
+    placed = plots._apart(heights)
     order = sorted(range(len(heights)), key=lambda n: heights[n])
     gaps = [placed[b] - placed[a] for a, b in itertools.pairwise(order)]
     assert all(gap >= 0.045 - 1e-9 for gap in gaps)

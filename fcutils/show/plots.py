@@ -1,7 +1,7 @@
-"""What a reader looks at: plots of what was measured.
+"""Plots of what was measured.
 
-Knows how to draw a report (`evaluate/`); it measures nothing itself. Every function gives back a matplotlib Figure, which a
-notebook shows and `figure.savefig(path)` keeps. matplotlib is loaded when something is drawn.
+Knows how to draw a report (`evaluate/`) and a run's log as a matplotlib Figure, which a notebook shows and
+`figure.savefig(path)` keeps. It measures nothing itself. matplotlib is loaded when something is drawn.
 """
 
 from __future__ import annotations
@@ -87,6 +87,29 @@ def slopes(before: Report, after: Report, scores: Sequence[str] = (), labels: tu
     axes.set_xticks((0, 1), labels)
     axes.set_xlim(-0.2, 1.2)
     _percent(axes, "y")
+    return figure
+
+
+def training(log: Sequence[Mapping[str, Any]], score: str = "call") -> Figure:
+    """A run of training: its loss, and one validation score over the minutes, a line for each part of the validation rows.
+
+    `log`: the lines of the run's log. `score`: whose shares are drawn, wherever the run looked at them.
+    """
+    steps = [line for line in log if "loss" in line]
+    if not steps:
+        raise ValueError("this log has no line with a loss: the run has not begun")
+    figure, axes = _figure(width=8.0, height=4.0)
+    axes.plot([line["seconds"] / 60 for line in steps], [line["loss"] for line in steps], color=_GREY, label="loss (left)")
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("loss")
+    shares = axes.twinx()
+    shares.spines["top"].set_visible(False)
+    _percent(shares, "y")
+    for number, part in enumerate(dict.fromkeys(part for line in steps for part in line.get("scores", {}))):
+        looks = [line for line in steps if score in line.get("scores", {}).get(part, {})]
+        points = [line["seconds"] / 60 for line in looks], [line["scores"][part][score] for line in looks]
+        shares.plot(*points, color=COLOURS[number % len(COLOURS)], marker="o", markersize=3, label=f"{part}: {score}")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
