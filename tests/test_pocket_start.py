@@ -24,7 +24,7 @@ def test_a_fresh_model_copies_and_one_without_the_circuit_does_not(name):
     torch.manual_seed(0)
     model = build(name, 2000).eval()
     with torch.no_grad():
-        assert copied(model) > 0.5
+        assert copied(model) > 0.85
         model.model.layers[0].self_attn.o_proj.weight.zero_()
         assert copied(model) < 0.1
 

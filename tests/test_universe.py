@@ -137,3 +137,13 @@ def test_one_bad_file_and_nothing_is_built(tmp_path):
     (tmp_path / "weather.yaml").write_text(GOOD.replace("{city}", "{town_hall_clock}", 1), encoding="utf-8")
     with pytest.raises(UniverseError, match=r"weather\.yaml:.*town_hall_clock"):
         load(tmp_path)
+
+
+def test_brief_conversations_are_requests_and_first_replies():
+    found = 0
+    for talk in islice(conversations(corner(load(), "train"), 3, Recipe(requests=(3, 6), brief=True)), 30):
+        roles = [message.role for message in talk.messages if message.role != "system"]
+        if "mending" not in talk.meta["kinds"]:
+            found += 1
+            assert roles == ["user", "assistant"] * len(talk.meta["kinds"])
+    assert found > 10

@@ -41,6 +41,7 @@ class Recipe:
     requests: tuple[int, int] = (1, 5)
     tools: tuple[int, int] = (1, 10)
     follow: bool = True  # after a question, the user answers and the call is made
+    brief: bool = False  # requests and the first reply to each, without what follows from it
 
 
 def conversations(where: Corner, seed: int, recipe: Recipe | None = None) -> Iterator[Conversation]:
@@ -70,7 +71,7 @@ def conversation(where: Corner, rng: Random, recipe: Recipe) -> Conversation | N
         if made is None:
             return None
         mended += [len(messages) + 1] if kind == "mending" else []
-        messages += made
+        messages += made[:2] if recipe.brief else made
     asked = [message.content.casefold() for message in messages if message.role == "user"]
     if len(set(asked)) < len(asked):
         return None  # nobody asks the same thing twice
