@@ -254,7 +254,7 @@ def open_pocket() -> tuple[LocalEngine, str]:
     if (models.HOME / "pocket-hermes" / models.SUMS).is_file():
         loaded = models.load("hermes3", full=False)
         return LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect, name=loaded.name), "pocket-hermes"
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "runs" / "tok" / "pocket-hermes")
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "assets" / "models" / "pocket-hermes")
     torch.manual_seed(0)
     made = LocalEngine(build("pocket-hermes", len(tokenizer)), tokenizer, "hermes", name="random")
     return made, "the shape of pocket-hermes with random weights: it is not trained yet, and speed does not hang on that"

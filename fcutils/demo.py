@@ -19,6 +19,7 @@ from fcutils.toolbox import Toolbox
 
 MODEL = "hermes3"
 QUESTION = "Has the payment for transaction T1001 gone through?"
+MOST = 256  # tokens, call and answer together
 
 
 def run_demo(arguments: Sequence[str] = ()) -> int:
@@ -36,7 +37,7 @@ def run_demo(arguments: Sequence[str] = ()) -> int:
 
 def _asked(toolbox: Toolbox) -> Iterator[Event]:
     engine, constraint = open_engine(MODEL)
-    return ToolLoop(engine, toolbox, constraint=constraint).run(QUESTION)
+    return ToolLoop(engine, toolbox, constraint=constraint, max_tokens=MOST).run(QUESTION)
 
 
 # ---- until there are weights: all that follows, and the choice in run_demo, goes when they come ---------------------------

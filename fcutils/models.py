@@ -22,7 +22,8 @@ from fcutils.dialects import Dialect, get
 
 HOME = Path(__file__).resolve().parent.parent / "assets" / "models"
 SUMS = "SHA256SUMS"
-NOTES = ("training.jsonl", "scores.json", "training.svg", "README.md")  # beside a pocket model, for people: not checked
+# Beside a pocket model, for people: not checked.
+NOTES = ("training.jsonl", "scores.json", "training.svg", "README.md", "replies.json")
 GIB = 2**30
 SPARE_GIB = 0.8  # beside the weights: keys and values, activations, the libraries
 
@@ -211,7 +212,7 @@ def _wants_full(entry: Entry, full: bool | str | None) -> bool:
 def _plan_pocket(entry: Entry, quantize: bool | None, device: str | None) -> _Plan:
     folder = HOME / entry.pocket
     check_files(folder)
-    device = device or ("cuda" if _cuda() else "cpu")
+    device = device or _gpu() or "cpu"
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     plan = _Plan(
         str(folder),
@@ -227,14 +228,12 @@ def _plan_pocket(entry: Entry, quantize: bool | None, device: str | None) -> _Pl
 def _plan_full(entry: Entry, full: bool | str | None, quantize: bool | None, device: str | None) -> _Plan:
     source = full if isinstance(full, str) else entry.hub
     why = "full=" + repr(full) if full else "FC_MODELS=full" if entry.pocket else "small enough for a CPU"
-    if device is None and not entry.pocket and not _cuda():
-        device = "cpu"
-    if device is None and not _cuda():
+    device = device or _gpu() or ("" if entry.pocket else "cpu")
+    if not device:
         raise ModelError(
             f"{source} needs a GPU, and there is none here: take the pocket twin (full=False, or unset FC_MODELS), run on "
             f"Colab with a T4, or ask for device='cpu' ({entry.gib('fp32'):.0f} GiB of memory and much patience)"
         )
-    device = device or "cuda"
     free = _free(device)
     usual = _precision(entry, device)
     four_bits = quantize if quantize is not None else entry.gib(usual) > free
@@ -264,10 +263,21 @@ def _precision(entry: Entry, device: str) -> Precision:
     return "fp16" if entry.half else "fp32"
 
 
-def _cuda() -> bool:
+def _gpu() -> str:
+    """This process's GPU, "" where there is none: of several processes on one machine, each takes the one of its number."""
     import torch
 
-    return torch.cuda.is_available()
+    if not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1"):
+        return ""
+    number = int(os.environ.get("LOCAL_RANK", -1))  # accelerate and torchrun say it to each process they start
+    if number < 0:
+        return "cuda"
+    if number >= (count := torch.cuda.device_count()):
+        raise ModelError(
+            f"process {number + 1} of this machine has no GPU left, it has {count}: launch --num_processes {count}"
+        )
+    torch.cuda.set_device(number)  # also for what asks about "the" GPU afterwards: its memory, its precisions
+    return f"cuda:{number}"
 
 
 def _free(device: str) -> float:

@@ -12,6 +12,8 @@ from fcutils.messages import ToolCall
 from fcutils.parsing.syntaxes import DIALECTS, TURN_ENDS
 
 Calls = Sequence[ToolCall]
+PARIS = {"city": "Paris"}
+GOOD = '<tool_call>{"name": "good", "arguments": {"a": 1}}</tool_call>'
 
 
 def obj(call: ToolCall, key: str = "arguments") -> str:

@@ -4,6 +4,7 @@ For text that holds no mark of the dialect. Where a user's or the system's words
 keeps it, so that the ids differ, but neither lets it become a token.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -19,7 +20,16 @@ on_every_kind = pytest.mark.parametrize("kind", KINDS)
 
 def by_template(talk: Conversation, dialect, tokenizer, **options) -> Any:
     row = talk.to_dict()
+    if dialect.name == "functiongemma":
+        row = with_objects(row)
     return tokenizer.apply_chat_template(row["messages"], tools=row.get("tools"), chat_template=dialect.template, **options)
+
+
+def with_objects(row: dict[str, Any]) -> dict[str, Any]:
+    """Every call's arguments as an object, for a template that cannot read JSON."""
+    for function in (call["function"] for message in row["messages"] for call in message.get("tool_calls", ())):
+        function["arguments"] = json.loads(function["arguments"])
+    return row
 
 
 @each
@@ -98,7 +108,7 @@ def test_a_mark_in_a_tool_a_result_or_a_reply_is_written_alike(dialect):
         assert by_template(talk, dialect, byte_level(), tokenize=False) == written(dialect, talk)
 
 
-@each
+@pytest.mark.parametrize("dialect", [one for one in WITH_TOKENS if one.name != "functiongemma"], ids=lambda one: one.name)
 def test_arguments_may_be_an_object_or_text(dialect):
     row = conversation([Message("user", "hi"), Message("assistant", calls=(NOTE,))]).to_dict()
     as_text = byte_level().apply_chat_template(row["messages"], chat_template=dialect.template, tokenize=False)
@@ -107,7 +117,7 @@ def test_arguments_may_be_an_object_or_text(dialect):
     assert byte_level().apply_chat_template(row["messages"], chat_template=dialect.template, tokenize=False) == as_text
 
 
-@pytest.mark.parametrize("name", ["gemma", "thought"])
+@pytest.mark.parametrize("name", ["gemma", "thought", "qwen3"])
 def test_a_thought_may_come_under_the_name_that_servers_use(name):
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes", "reasoning_content": "why not"}]
     text = byte_level().apply_chat_template(messages, chat_template=DIALECTS[name].template, tokenize=False)

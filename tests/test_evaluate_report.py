@@ -158,6 +158,9 @@ def test_the_markdown_says_it_all_in_tables() -> None:
     assert "failed on 1 of the rows" in text and "out of memory" in text
     assert "| wrong tool | 1 |  |" in text
     assert "asked \\| this" in text
+    assert "wrote \\<tool_call>" in report(
+        Outcome("1.1", 1, "call", "", "", "wrote <tool_call>", {}, (Miss("no call"),))
+    ).markdown(1)
 
 
 def test_groups_are_scored_apart() -> None:

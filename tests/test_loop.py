@@ -5,26 +5,22 @@ The engine is a real one over a small random model; where a test says what the m
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from loop_samples import BERGEN, OSLO, in_agreement, loop, of, says, stop_of, toolbox
 
-from fcutils.dialects import DialectError, encode
+from fcutils.dialects import DialectError
 from fcutils.engines.local import LocalEngine
 from fcutils.loop import (
     Answer,
     BadCall,
     Call,
-    Choice,
     Event,
     Observed,
-    Offered,
-    Shortened,
     Stop,
     Text,
     Thought,
@@ -32,63 +28,6 @@ from fcutils.loop import (
 )
 from fcutils.messages import Conversation, Message, ToolCall, conversation
 from fcutils.toolbox import Toolbox
-
-OSLO = ToolCall("weather", {"city": "Oslo"}, "aB3dE6gH9")  # of the families here, only Mistral's writes ids
-BERGEN = ToolCall("weather", {"city": "Bergen"}, "000000001")
-
-
-def toolbox(**options: Any) -> Toolbox:
-    box = Toolbox(**options)
-
-    @box.tool
-    def weather(city: str) -> str:
-        """The weather of a place.
-
-        Args:
-            city: The city's name
-        """
-        return f"cold in {city}"
-
-    @box.tool(approve=True)
-    def pay(amount: int) -> str:
-        """Pay a bill.
-
-        Args:
-            amount: How much
-        """
-        return "paid"
-
-    return box
-
-
-def says(*calls: ToolCall, content: str = "", thought: str = "") -> Message:
-    return Message("assistant", content, thought, calls)
-
-
-def loop(*replies: str | Message, engine: LocalEngine | None = None, box: Toolbox | None = None, **options: Any) -> ToolLoop:
-    engine = engine or tiny.engine("llama")
-    return ToolLoop(engine, box or toolbox(), constraint=tiny.Script(engine, *replies), **options)
-
-
-def stop_of(events: list[Event]) -> Stop:
-    last = events[-1]
-    assert isinstance(last, Stop)
-    assert sum(isinstance(event, Stop) for event in events) == 1
-    return last
-
-
-def of(kind: type, events: list[Event]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def rendered(talk: ToolLoop) -> list[int]:
-    return encode(talk.engine.dialect.render(talk.conversation), talk.engine.tokenizer).ids  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def in_agreement(talk: ToolLoop) -> bool:
-    """The ids that the model has seen are those of the conversation."""
-    return talk._now.ids == rendered(talk)
-
 
 # ---- a run -------------------------------------------------------------------------------------------------------------
 
@@ -374,228 +313,3 @@ def test_calls_in_results_and_requests_are_never_run() -> None:
     assert stop_of(list(talk.run(forged))).reason == "answered"
     assert ran == ["it"]
     assert talk._now.ids.count(talk.engine.end_id) == 5  # pyright: ignore[reportAttributeAccessIssue]
-
-
-# ---- a conversation that outgrows the model ----------------------------------------------------------------------------
-
-
-def big_toolbox(characters: int) -> Toolbox:
-    box = Toolbox()
-
-    @box.tool
-    def read(page: int) -> str:
-        """Read a page.
-
-        Args:
-            page: Which
-        """
-        return f"page {page}: " + "lorem ipsum " * (characters // 12)
-
-    return box
-
-
-def test_the_oldest_results_are_cut_visibly_and_the_run_goes_on() -> None:
-    engine = tiny.engine("llama", context=2000)
-    pages = [says(ToolCall("read", {"page": page})) for page in range(6)]
-    talk = loop(*pages, says(content="Read."), engine=engine, box=big_toolbox(1000), max_turns=20)
-    events = list(talk.run("Read all"))
-    assert stop_of(events).reason == "answered"
-    cuts = of(Shortened, events)
-    assert [cut.message for cut in cuts] == [2 * number + 2 for number in range(len(cuts))]
-    assert cuts
-    assert all(cut.characters > 900 for cut in cuts)
-    results = [message.content for message in talk.conversation.messages if message.role == "tool"]
-    assert [text.startswith("[") and "cut here to make room" in text for text in results] == [n < len(cuts) for n in range(6)]
-    assert in_agreement(talk)
-    assert len(talk._now.ids) <= 2000
-
-
-def test_the_newest_result_is_cut_by_halves() -> None:
-    talk = loop(
-        says(ToolCall("read", {"page": 1})),
-        says(content="Read."),
-        engine=tiny.engine("llama", context=1000),
-        box=big_toolbox(7000),
-    )
-    events = list(talk.run("Read"))
-    assert stop_of(events).reason == "answered"
-    assert len(of(Shortened, events)) > 1
-    text = talk.conversation.messages[2].content
-    assert text.startswith("page 1: lorem")
-    assert text.count("cut here to make room") == 1
-    assert in_agreement(talk)
-
-
-def test_with_nothing_to_cut_or_when_told_so_it_stops_and_says_by_how_much() -> None:
-    engine = tiny.engine("llama", context=700)
-    stop = stop_of(list(loop(engine=engine).run("word " * 900)))
-    assert stop.reason == "context"
-    assert "too many" in stop.detail
-    talk = loop(says(ToolCall("read", {"page": 1})), engine=engine, box=big_toolbox(3000), when_full="stop")
-    events = list(talk.run("Read"))
-    assert stop_of(events).reason == "context"
-    assert not of(Shortened, events)
-    assert in_agreement(talk)
-
-
-# ---- many tools --------------------------------------------------------------------------------------------------------
-
-
-def test_a_selector_says_what_the_model_sees() -> None:
-    asked: list[str] = []
-
-    def select(talk: Conversation, tools: Any) -> list[Choice]:
-        asked.append(talk.messages[-1].content)
-        names = [tool["function"]["name"] for tool in tools]
-        return [Choice(name, name in talk.messages[-1].content, "because") for name in names]
-
-    talk = loop(says(content="a."), says(content="b."), says(content="c."), select_tools=select)
-    first = list(talk.run("weather in Oslo"))
-    choices = (Choice("weather", True, "because"), Choice("pay", False, "because"))
-    assert isinstance(talk.engine, LocalEngine)
-    whole, part = (encode(talk.engine.dialect.start(tools, "", ""), talk.engine.tokenizer).ids for tools in _both_and_one())
-    assert of(Offered, first) == [Offered(("weather",), 2, len(whole) - len(part), choices)]
-    same = stop_of(list(talk.run("weather in Bergen")))
-    assert same.forwarded < 60, "the same tools, the same cache"
-    other = list(talk.run("pay this"))
-    assert of(Offered, other)[0].names == ("pay",)
-    assert talk.conversation.tools == tuple(tool for tool in toolbox().tools if tool["function"]["name"] == "pay")
-    assert asked == ["weather in Oslo", "weather in Bergen", "pay this"]
-    assert in_agreement(talk)
-
-
-def _both_and_one() -> tuple[Any, Any]:
-    return toolbox().tools, toolbox().tools[:1]
-
-
-# ---- interruptions -----------------------------------------------------------------------------------------------------
-
-
-def test_interrupted_while_the_model_writes() -> None:
-    engine = tiny.engine("llama")
-    replies = [says(OSLO), says(content="It is cold in Oslo today.")]
-    talk = loop(*replies, engine=engine)
-    with pytest.raises(KeyboardInterrupt):
-        for event in talk.run("Oslo?"):
-            if isinstance(event, Text):
-                raise KeyboardInterrupt
-    talk.constraint = tiny.Script(engine, replies[1])
-    assert stop_of(list(talk.run())).reason == "answered"
-    assert [message.role for message in talk.conversation.messages] == ["user", "assistant", "tool", "assistant"]
-    assert in_agreement(talk)
-
-
-def test_interrupted_while_a_tool_runs() -> None:
-    box = Toolbox()
-
-    @box.tool
-    def wait(seconds: int) -> str:
-        """Wait.
-
-        Args:
-            seconds: How long
-        """
-        raise KeyboardInterrupt
-
-    talk = loop(says(ToolCall("wait", {"seconds": 1})), says(content="Sorry."), box=box)
-    with pytest.raises(KeyboardInterrupt):
-        list(talk.run("Wait"))
-    assert [message.role for message in talk.conversation.messages] == ["user", "assistant", "tool"]
-    assert "Interrupted" in talk.conversation.messages[-1].content
-    assert stop_of(list(talk.run())).reason == "answered"
-    assert in_agreement(talk)
-
-
-def test_a_run_that_is_dropped_in_the_middle_does_not_disturb_the_next() -> None:
-    talk = loop(says(content="One two three four."), says(content="Five."))
-    events = talk.run("hi")
-    next(events)
-    events.close()
-    assert stop_of(list(talk.run("again"))).reason == "answered"
-    assert [message.content for message in talk.conversation.messages] == ["hi", "again", "Five."]
-    assert in_agreement(talk)
-
-
-# ---- side by side, and on an event loop --------------------------------------------------------------------------------
-
-
-def test_parallel_calls_run_side_by_side() -> None:
-    box = Toolbox()
-    both = threading.Barrier(2, timeout=20)  # passes only if two are there at once
-
-    @box.tool
-    def meet(who: str) -> str:
-        """Meet somebody.
-
-        Args:
-            who: Whom
-        """
-        both.wait()
-        return who
-
-    calls = [ToolCall("meet", {"who": who}) for who in "ab"]
-    events = list(loop(says(*calls), says(content="Met."), box=box).run("Meet"))
-    assert [event.observation.content for event in of(Observed, events)] == ["a", "b"]
-
-
-def test_the_async_twin_tells_the_same() -> None:
-    replies = [says(OSLO, BERGEN, content="I look."), says(content="Cold in both.")]
-    plain = list(loop(*replies).run("Both?"))
-
-    async def run() -> list[Event]:
-        return [event async for event in loop(*replies).arun("Both?")]
-
-    def told(events: list[Event]) -> list[Any]:
-        return [(type(e), getattr(e, "text", ""), getattr(e, "call", None), getattr(e, "reason", "")) for e in events]
-
-    assert told(asyncio.run(run())) == told(plain)
-
-
-def test_async_tools_run_on_the_event_loop_while_others_work() -> None:
-    box = Toolbox()
-
-    @box.tool
-    async def rest(name: str) -> str:
-        """Rest.
-
-        Args:
-            name: Whose
-        """
-        await both.wait()
-        return name
-
-    async def run() -> list[Event]:
-        nonlocal both
-        both = asyncio.Barrier(2)
-        talk = loop(says(*(ToolCall("rest", {"name": name}) for name in "ab")), says(content="Done."), box=box)
-        return [event async for event in talk.arun("Rest")]
-
-    both: Any = None
-    assert [event.observation.content for event in of(Observed, asyncio.run(run()))] == ["a", "b"]
-
-
-def test_a_cancelled_async_run_leaves_a_conversation_that_goes_on() -> None:
-    engine = tiny.engine("llama")
-    talk = loop(says(content="word " * 400), engine=engine, max_tokens=2000)
-
-    async def run() -> None:
-        async for event in talk.arun("Talk"):
-            if isinstance(event, Text):
-                first.set()
-
-    async def cancel() -> None:
-        nonlocal first
-        first = asyncio.Event()
-        task = asyncio.create_task(run())
-        await first.wait()
-        task.cancel()
-        await asyncio.sleep(0)
-        task.cancel()  # by somebody impatient, while the step in the thread is waited for
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    first: Any = None
-    asyncio.run(cancel())
-    talk.constraint = tiny.Script(engine, says(content="Short."))
-    assert stop_of(list(talk.run())).reason == "answered"
-    assert in_agreement(talk)

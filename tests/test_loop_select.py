@@ -7,8 +7,10 @@ from typing import Any
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_loop import in_agreement, loop, of, says, stop_of
+from loop_samples import in_agreement, loop, of, says, stop_of, toolbox
 
+from fcutils.dialects import encode
+from fcutils.engines.local import LocalEngine
 from fcutils.loop import BestTools, Choice, Offered
 from fcutils.loop.select import ranked
 from fcutils.messages import Conversation, Message, ToolCall
@@ -145,3 +147,33 @@ def test_what_is_called_without_being_shown_is_the_toolboxs_business() -> None:
     assert of(Offered, events)[0].names == ("look_bread002",)
     kinds = [message.content.count("unknown_tool") for message in talk.conversation.messages if message.role == "tool"]
     assert kinds == [0, 1]
+
+
+# ---- many tools --------------------------------------------------------------------------------------------------------
+
+
+def test_a_selector_says_what_the_model_sees() -> None:
+    asked: list[str] = []
+
+    def select(talk: Conversation, tools: Any) -> list[Choice]:
+        asked.append(talk.messages[-1].content)
+        names = [tool["function"]["name"] for tool in tools]
+        return [Choice(name, name in talk.messages[-1].content, "because") for name in names]
+
+    talk = loop(says(content="a."), says(content="b."), says(content="c."), select_tools=select)
+    first = list(talk.run("weather in Oslo"))
+    choices = (Choice("weather", True, "because"), Choice("pay", False, "because"))
+    assert isinstance(talk.engine, LocalEngine)
+    whole, part = (encode(talk.engine.dialect.start(tools, "", ""), talk.engine.tokenizer).ids for tools in _both_and_one())
+    assert of(Offered, first) == [Offered(("weather",), 2, len(whole) - len(part), choices)]
+    same = stop_of(list(talk.run("weather in Bergen")))
+    assert same.forwarded < 60, "the same tools, the same cache"
+    other = list(talk.run("pay this"))
+    assert of(Offered, other)[0].names == ("pay",)
+    assert talk.conversation.tools == tuple(tool for tool in toolbox().tools if tool["function"]["name"] == "pay")
+    assert asked == ["weather in Oslo", "weather in Bergen", "pay this"]
+    assert in_agreement(talk)
+
+
+def _both_and_one() -> tuple[Any, Any]:
+    return toolbox().tools, toolbox().tools[:1]

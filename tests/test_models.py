@@ -130,6 +130,24 @@ def test_half_precision_only_where_the_model_bears_it(monkeypatch: pytest.Monkey
     assert models._precision(CATALOGUE["gemma"], "cuda") == "bf16"
 
 
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `accelerate launch` numbers them; how many GPUs there are, and which was taken, is told here."""
+    taken: list[int] = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    assert (models._gpu(), taken) == ("cuda", [])
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert (models._gpu(), taken) == ("cuda:1", [1])
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ModelError, match=r"process 3 .* it has 2: launch --num_processes 2"):
+        models._gpu()
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert models._gpu() == "", "two_cpu_processes.yaml on a machine that has GPUs"
+
+
 def test_an_unknown_key_names_those_there_are() -> None:
     with pytest.raises(ModelError, match="openhermes, gemma"):
         load("gpt5")

@@ -1,4 +1,4 @@
-"""The rules of a lesson, over every notebook that exists, and that its solutions pass its checks.
+"""The rules of a lesson, over every notebook that exists; its solutions pass its checks, and all pages' links lead somewhere.
 
 `pytest --nbval` compares outputs; it is content with a notebook whose outputs were cleared, and with a skipped cell. This file
 is not. Cells say what they are by their tags: `set-up`, `exercise`, `check`, `nbval-ignore-output`, `raises-exception`.
@@ -145,11 +145,12 @@ def test_it_was_run_from_top_to_bottom(path: Path):
 def speaks(source: str) -> bool:
     """Whether running a cell must show something: it prints, is a check, or ends with a value."""
     body = ast.parse(source).body
-    outside = [node for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.decorator_list]
+    defined = [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    checks = [node for node in defined if "exercise" in map(ast.unparse, node.decorator_list)]
+    outside = [node for node in body if node not in defined or node in checks]
     calls = [node for part in outside for node in ast.walk(part) if isinstance(node, ast.Call)]
     prints = any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
-    checks = any(isinstance(node, ast.FunctionDef) and node.decorator_list for node in body)
-    return prints or checks or (isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call))
+    return prints or bool(checks) or (isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call))
 
 
 @every_notebook
@@ -189,14 +190,49 @@ def test_nothing_of_one_machine_is_kept(path: Path):
 # ---- links, images, figures ----------------------------------------------------------------------------------------------
 
 
-@every_notebook
+ROOMS = ("notebooks", "assets", "benchmarks", "data", "configs")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))])
+
+
+@pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS, *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_inside_the_repository(path: Path):
-    for markdown, html in LINK.findall(prose(read(path))):
-        target = (markdown or html).partition("#")[0]
-        if target and not re.match(r"[a-z]+:", target):
-            assert not target.startswith("/"), f"{target}: write links from the notebook's folder"
-            there = (path.parent / target).resolve()
-            assert there.is_relative_to(ROOT) and there.exists(), f"there is no {target}"
+    for markdown, html in LINK.findall(without_code(text_of(path))):
+        target, _, anchor = (markdown or html).partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        assert not target.startswith("/"), f"{target}: write links from the file's folder"
+        there = (path.parent / target).resolve() if target else path
+        assert there.is_relative_to(ROOT) and there.exists(), f"there is no {target}"
+        assert not anchor or anchor in anchors(there), f"{target or 'this page'} has no heading #{anchor}"
+
+
+def text_of(path: Path) -> str:
+    return prose(read(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link may name: a heading as Jupyter makes it an anchor, and as code hosts do."""
+    text = re.sub(r"^```.*?^```", "", text_of(path), flags=re.MULTILINE | re.DOTALL)
+    headings = [heading.strip() for heading in re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)]
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return {heading.replace(" ", "-") for heading in headings} | set(plain)
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    page = tmp_path / "a.md"
+    page.write_text(
+        "# One `thing`, and\n\n```\n# no heading\n[x](nowhere)\n```\n[here](#one-thing-and) [b](a.md#one-thing-and)\n"
+    )
+    test_links_inside_the_repository(page)
+    for link in ("[x](b.md)", "[x](#two)", "[x](#no-heading)", "[x](/a.md)", "[x](../outside.md)", '<img src="x.svg">'):
+        page.write_text(f"# One\n{link}\n")
+        with pytest.raises(AssertionError):
+            test_links_inside_the_repository(page)
 
 
 @every_notebook

@@ -92,10 +92,9 @@ def test_conda_takes_the_same_requirements():
     )
 
 
-def test_the_example_in_the_readme_runs(tmp_path):
-    (tmp_path / "example.py").write_text(
-        (HERE.parent / "README.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0],
-        encoding="utf-8",
-    )
-    done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "") and "'city': 'Oslo'" in done.stdout
+def test_no_file_of_code_has_more_than_400_lines():
+    folders = ("fcutils", "tests", "benchmarks", "assets")
+    lengths = {
+        path: path.read_text(encoding="utf-8").count("\n") for one in folders for path in (HERE.parent / one).rglob("*.py")
+    }
+    assert lengths and [f"{path.name}: {count}" for path, count in lengths.items() if count > 400] == [], "split it by purpose"

@@ -64,6 +64,7 @@ class Dialect(ABC):
     result_close: str = ""
     thought_open: str = ""  # a family without a place for thoughts leaves them out
     thought_close: str = ""
+    quote: str = ""  # a control token around every text in a call, where a family has one
     added: tuple[str, ...] = ()  # those of `tokens` that the family's own tokenizer lacks
 
     @abstractmethod

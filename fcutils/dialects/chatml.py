@@ -9,7 +9,7 @@ from fcutils.dialects.base import Dialect, Piece
 
 
 class ChatML(Dialect):
-    tokens = ("<|im_start|>", "<|im_end|>")
+    tokens: tuple[str, ...] = ("<|im_start|>", "<|im_end|>")
     ends = ("<|im_end|>",)
 
     def turn(self, role: str, inside: str | Sequence[Piece]) -> list[Piece]:

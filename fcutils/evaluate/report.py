@@ -295,5 +295,5 @@ def _row(*cells: str) -> str:
 
 
 def _cell(text: str) -> str:
-    text = " ".join(text.split()).replace("|", "\\|")
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "\\<")  # a page takes a bare tag for HTML, and hides it
     return text if len(text) <= 200 else text[:200] + "…"

@@ -1,9 +1,9 @@
-"""`python -m fcutils.pocket tokenizer | train | export | score | card NAME`: the pocket models, made again from nothing.
+"""`python -m fcutils.pocket tokenizer|train|export|score|sample|card NAME`: the pocket models, made again from nothing.
 
 `train pocket-hermes --minutes 120` goes on from the last checkpoint in runs/; `--from FOLDER` starts a new stage from
 weights alone: `train pocket-gemma`, then `train pocket-gemma-it --from runs/pocket-gemma`. With a GPU the same command uses it.
 `score` asks the model in assets/models/NAME, or with `--run FOLDER` a run's last checkpoint, and keeps the table beside the
-weights; `card` writes the model card from weights, log and scores.
+weights; `sample` keeps forty replies that every machine must get; `card` writes the model card from weights, log and scores.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fcutils.pocket.card import write_card
 from fcutils.pocket.corpora import READS, looker
 from fcutils.pocket.export import SCORES, SHIPPED, export, restored
 from fcutils.pocket.models import SHAPES
+from fcutils.pocket.sample import write
 
 TOKENIZER_ROWS = 7000
 TOKENIZERS = {"pocket-gemma-it": "pocket-gemma"}  # two stages of one run
@@ -38,6 +39,8 @@ def main() -> int:
     elif options.command == "score":
         folder = export(options.name, run, tokenizer, run / "exported") if options.run else SHIPPED / options.name
         score(options.name, folder, options.limit)
+    elif options.command == "sample":
+        write(options.name, SHIPPED / options.name)
     elif options.command == "card":
         print(write_card(options.name, SHIPPED / options.name))
     else:
@@ -47,7 +50,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fcutils.pocket", description=__doc__)
-    parser.add_argument("command", choices=["tokenizer", "train", "export", "score", "card"])
+    parser.add_argument("command", choices=["tokenizer", "train", "export", "score", "sample", "card"])
     parser.add_argument("name", choices=list(SHAPES))
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--layers", type=int, help="more layers than the weights have: they are added as identities")

@@ -85,7 +85,7 @@ def card(name: str, folder: Path, log: Sequence[Mapping[str, Any]], scores: Mapp
     parts = [
         f"# {name}",
         f"{words.what}\n\n{_build(folder)} Trained from nothing by this repository; licence Apache-2.0.",
-        f"```python\nfrom fcutils.models import load\n\nloaded = load({_key(name)!r})\n```",
+        f'```python\nfrom fcutils.models import load\n\nloaded = load("{_key(name)}")\n```',
         f"## Data\n\n{words.data} Nothing of the test sets is in it: `tests/test_leakage.py`.",
         f"## Recipe and compute\n\n{_recipe(name, log)}\n\n![Loss and validation scores over the minutes]({PLOT})",
         f"## Scores\n\n{_scores(name, scores)}",

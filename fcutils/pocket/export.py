@@ -13,7 +13,7 @@ from typing import Any
 from fcutils.models import HOME, NOTES, write_checksums
 
 SHIPPED = HOME
-LOG, SCORES, PLOT, CARD = NOTES
+LOG, SCORES, PLOT, CARD, REPLIES = NOTES
 
 
 def export(name: str, run: Path, tokenizer: Path, folder: Path | None = None) -> Path:

@@ -1,0 +1,250 @@
+"""What the benchmarks found, in one shape: each measurement beside its peer, with what bounds it.
+
+Knows what stands where in `results/*.json`, and nothing else: a benchmark is added with one function here. A result without
+one is shown by its `goals`. Numbers are taken over as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One measurement. `values`: ours first, then the peer it is held against, then others; a limit may stand among them."""
+
+    what: str
+    unit: str
+    values: Mapping[str, float]
+    limit: str  # what bounds it
+    less: bool = True  # is better
+    wanted: str = ""
+
+    @property
+    def ours(self) -> float:
+        return next(iter(self.values.values()))
+
+    @property
+    def peer(self) -> str:
+        return list(self.values)[1] if len(self.values) > 1 else ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times better than the peer."""
+        if not self.peer:
+            return None
+        theirs = self.values[self.peer]
+        return theirs / self.ours if self.less else self.ours / theirs
+
+    @property
+    def here(self) -> str:
+        return f"{figure(self.ours)} {self.unit}"
+
+    @property
+    def beside(self) -> str:
+        return f"{self.peer}: {figure(self.values[self.peer])}" if self.peer else "-"
+
+    @property
+    def times(self) -> str:
+        return "-" if self.ratio is None else f"{figure(self.ratio)} ×"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One file of results. `goals` are those that it states itself: a text each for what was wanted, and what was reached."""
+
+    name: str
+    command: str
+    date: str
+    machine: str
+    findings: tuple[Finding, ...]
+    goals: Mapping[str, tuple[str, str]]
+
+
+def results() -> list[Result]:
+    """Every file of results that there is, by name."""
+    return [read(path) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def read(path: Path) -> Result:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        findings = tuple(READERS[path.stem](found)) if path.stem in READERS else ()
+        return Result(path.stem, found["command"], found["date"][:10], _machine(found), findings, _goals(found))
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(
+            f"results/{path.name} is not what benchmarks/reading.py expects ({error!r}): adapt {path.stem}()"
+        ) from error
+
+
+def parsing(found: Mapping[str, Any]) -> Iterator[Finding]:
+    reply, streamed, floors = found["one_reply_us"], found["streamed"], found["floors"]
+    yield Finding(
+        "one reply with a tagged call, read",
+        "µs",
+        {"fcutils": reply["fcutils"], "transformers": reply["transformers"]},
+        f"reading the JSON alone, without looking for it, takes json_repair {reply['json_repair']:.1f} µs",
+    )
+    size = str(32 * 1024)
+    ends = {name: one["seconds"][size] * 1000 for name, one in streamed.items() if size in one["seconds"]}
+    over = [f"{name} is given up at {one['over']['size'] // 1024} kB" for name, one in streamed.items() if "over" in one]
+    yield Finding(
+        "an argument of 32 kB, streamed",
+        "ms",
+        {name: ends[name] for name in ("fcutils", "transformers") if name in ends},
+        "; ".join(["one walk over the text, in Python", *over]),
+        wanted=f"under {floors['streamed_32kB_ms']:g}",
+    )
+    worst = max(max(row["fcutils"]["seconds"].values()) for row in found["adversarial"].values())
+    peers = {name for row in found["adversarial"].values() for name in row} - {"fcutils"}
+    lost = {
+        name: sum(bool({"over", "error"} & set(row.get(name, ()))) for row in found["adversarial"].values()) for name in peers
+    }
+    said = ", ".join(f"{name} on {count}" for name, count in sorted(lost.items()))
+    yield Finding(
+        "the slowest of the texts made to be slow, 1 MB",
+        "s",
+        {"fcutils": worst},
+        f"of {len(found['adversarial'])} texts, peers are given up or fail: {said}",
+        wanted=f"under {floors['seconds_for_1MB']:g}",
+    )
+
+
+def toolbox(found: Mapping[str, Any]) -> Iterator[Finding]:
+    one = {name: figures["best"] for name, figures in found["one call, in µs"].items()}
+    peer = "langchain-core StructuredTool"
+    yield Finding(
+        "a call: arguments checked, run, result checked",
+        "µs",
+        {"toolbox": one["toolbox"], peer: one[peer], "pydantic validate_call": one["pydantic validate_call"]},
+        f"Pydantic's check of the arguments alone: {one['pydantic validate_call']:.1f} µs",
+    )
+    yield Finding(
+        "the same in a process that can be killed",
+        "µs",
+        {"toolbox, warm process": one["toolbox, warm process"]},
+        "two trips through a pipe",
+    )
+
+
+def loop(found: Mapping[str, Any]) -> Iterator[Finding]:
+    length, work = max(found["context"].items(), key=lambda item: int(item[0]))
+    ways = ("this loop", "stock generate, re-sending", "stock generate, its own cache reused")
+    yield Finding(
+        f"eight tool turns that fill {length} tokens",
+        "s of CPU",
+        {way: work[way]["seconds"] for way in ways},
+        f"{work['the fewest tokens that can be forwarded']} tokens at the fewest; forwarded: "
+        f"{work[ways[0]]['tokens forwarded']}, re-sending {work[ways[1]]['tokens forwarded']}; stock generate with its cache "
+        f"kept by hand: {work[ways[2]]['seconds']:.3g} s",
+    )
+    length, speed = max(found["decoding behind a context of"].items(), key=lambda item: int(item[0]))
+    yield Finding(
+        f"decoding behind {speed['tokens before']} tokens",
+        "tokens/s",
+        {"this engine": speed["this engine, tokens/s"], "stock generate": speed["stock generate, tokens/s"]},
+        f"memory bandwidth: {speed['bound, tokens/s']:.0f} tokens/s if weights and cache were only read",
+        less=False,
+    )
+
+
+def constrained(found: Mapping[str, Any]) -> Iterator[Finding]:
+    cost = found["ms a token"]
+    yield Finding(
+        "holding a call to its schema, on top of a token",
+        "ms",
+        {
+            "llguidance, as used here": cost["of these in the guide"],
+            "a naive check of the vocabulary": cost["naive whole-vocabulary JSON check, on top"],
+        },
+        found["bound"],
+        wanted=f"under {found['goal, % of decoding time']['goal']:g} % of decoding time; "
+        f"{found['goal, % of decoding time']['best round']:g} %",
+    )
+
+
+def many_tools(found: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, one in found["found"].items():
+        yield Finding(
+            f"the tool that is called for is among the 8 shown of {found['tools registered']} ({name})",
+            "of 1",
+            {"BestTools": one["recall@8"], "plain BM25": one["recall@8, plain BM25 over names and descriptions"]},
+            f"words alone; 32 shown: {one['recall@32']:.2f}. "
+            f"A prompt has {one['tokens of a prompt that offers 8']} tokens for {one['tokens of a prompt that offers 200']}",
+            less=False,
+        )
+
+
+def universe(found: Mapping[str, Any]) -> Iterator[Finding]:
+    speed = found["rows_a_second"]
+    yield Finding(
+        "conversations written on one core",
+        "rows/s",
+        {"the universe": speed["best"]},
+        "Python itself, drawing and joining strings; other corpora are files, so that there is no peer",
+        less=False,
+        wanted=f"at least {speed['wanted']}",
+    )
+
+
+def finetune(found: Mapping[str, Any]) -> Iterator[Finding]:
+    ways = found["ways"]
+    times = {way: one["seconds_to_70"] for way, one in ways.items() if one["seconds_to_70"]}
+    never = [f"{way} did not in {one['seconds']:.0f} s" for way, one in ways.items() if not one["seconds_to_70"]]
+    order = dict(sorted(times.items(), key=lambda item: item[0] != "ours"))
+    if "ours" in order:
+        bound = "; ".join(["forwards and backwards through the weights", *never])
+        yield Finding("fine-tuning up to 70 % of the held-out rows", "s", order, bound)
+
+
+def evaluation(found: Mapping[str, Any]) -> Iterator[Finding]:
+    took, each = found["seconds of CPU"], found["µs a reply"]
+    ways = ("fcutils", "stock generate, 32 side by side", "stock generate, one by one")
+    bound = "forwards: what prompts have in common, the tools say, is read once; padding is not"
+    yield Finding(f"replies to {found['requests']} requests with tools", "s of CPU", {way: took[way] for way in ways}, bound)
+    limit = f"reading the reply alone: {each['read']:.0f} µs; evaluating is sampling"
+    yield Finding("a reply read and judged", "µs of CPU", {"fcutils": each["read and judged"]}, limit)
+
+
+def start(found: Mapping[str, Any]) -> Iterator[Finding]:
+    took = found["import, in ms"]
+    own = f"Python's own start: {took['nothing']:.0f} ms; what is imported is loaded when it is first used"
+    yield Finding("`import fcutils`, in a new process", "ms of CPU", {"fcutils": took["fcutils"]}, own, wanted="under 300")
+    ways = ("fcutils, a toolbox and a parser", "langchain-core, a tool", "openai")
+    bound = f"Pydantic alone: {took['pydantic']:.0f} ms"
+    yield Finding("a toolbox and a parser, imported", "ms of CPU", {way: took[way] for way in ways}, bound)
+    ready = found["`make`, environment ready, in ms"]
+    bound = "starting Python; the first time, it is the network's and the disk's to say: requirements.txt is installed once"
+    yield Finding("`make` finds the environment ready", "ms of CPU", {"fcutils": ready}, bound)
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
+    one.__name__: one for one in (parsing, toolbox, loop, constrained, many_tools, universe, finetune, evaluation, start)
+}
+
+
+def figure(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _machine(found: Mapping[str, Any]) -> str:
+    machine = found["machine"]
+    if isinstance(machine, str):
+        return machine
+    return f"{machine['system'].partition('-')[0]}, {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+
+
+def _goals(found: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """`goals` as some benchmarks state them: `{name: {"goal": ..., "reached": ...}}`."""
+    return {name: (_words(one["goal"]), _words(one["reached"])) for name, one in found.get("goals", {}).items()}
+
+
+def _words(value: Any) -> str:
+    return "; ".join(f"{name}: {one}" for name, one in value.items()) if isinstance(value, dict) else str(value)

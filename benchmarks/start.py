@@ -1,0 +1,63 @@
+"""How long until the package is there: `import fcutils`, a toolbox and a parser, beside what others take; and what `make` adds
+before a command, once the environment is there.
+
+    python benchmarks/start.py      writes results/start.json
+
+CPU time of a new process, Python's own start and compiled files included; the least of several, in turn, since what others
+take on a shared machine can only add.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from fcutils import course
+
+RESULTS = Path(__file__).parent / "results" / "start.json"
+ROUNDS = 7
+READY = "from fcutils import course; course.set_up()"
+IMPORTS = {
+    "fcutils": "import fcutils",
+    "langchain-core, a tool": "import langchain_core.tools",
+    "fcutils, a toolbox and a parser": "from fcutils import Toolbox, parse_reply",
+    "openai": "import openai",
+    "pydantic": "import pydantic",
+    "nothing": "pass",
+}
+
+
+def once(statement: str) -> float:
+    code = f"import time; {statement}; print(time.process_time())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=RESULTS.parents[2])
+    return 1000 * float(ran.stdout)
+
+
+def main() -> None:
+    course.set_up()  # so that from here on it is there
+    times: dict[str, list[float]] = {name: [] for name in (*IMPORTS, READY)}
+    for _ in range(ROUNDS):
+        for name, statement in {**IMPORTS, READY: READY}.items():
+            times[name].append(once(statement))
+    ready = min(times.pop(READY))
+    found = {
+        "command": "python benchmarks/start.py",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": {name: version(name) for name in ("langchain-core", "openai", "pydantic")},
+        "import, in ms": {name: round(min(figures), 1) for name, figures in times.items()},
+        "`make`, environment ready, in ms": round(ready, 1),
+    }
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for name, figure in found["import, in ms"].items():
+        print(f"{figure:8.1f} ms  {name}")
+
+
+if __name__ == "__main__":
+    main()
