@@ -68,7 +68,7 @@ def test_the_command_writes_a_card_of_figures_that_are_the_models_own(folder, mo
         "| unseen tools | 85% | 87.0% [81.6%, 91.0%] of 200 |",
         "| call | 0.61 | 0.52 |",
         "| values | 0.7 | - |",
-        "load('hermes3')",
+        'load("hermes3")',
         "2026-11-21",
     ):
         assert said in text, said

@@ -119,7 +119,7 @@ def test_what_goes_wrong_is_shown() -> None:
 
     room, _ = made()  # the script is empty
     asyncio.run(play())
-    assert "IndexError" in room.talk.value and not room.busy
+    assert "the script has no reply left" in room.talk.value and not room.busy
 
 
 def test_a_toolbox_with_somebody_to_ask_keeps_them() -> None:
