@@ -21,7 +21,7 @@ from fcutils.pocket.corpora import CORPORA
 from fcutils.pocket.models import build, deepen
 from fcutils.universe import Corner, Recipe
 
-BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n:.0f} of {total} s{postfix}"
+BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n:.0f} of {total:.0f} s{postfix}"
 RUNS = Path(__file__).resolve().parents[2] / "runs"
 
 
@@ -144,7 +144,7 @@ def _loop(model, found, stream: Stream, plan: Plan, look, state: State, folder: 
 
     total, bf16, loss = plan.minutes * 60, _bf16(device), None
     clock, saved_at, looked_at = time.monotonic(), state.seconds, state.seconds
-    bar = tqdm(total=round(total), initial=round(state.seconds), unit="s", desc=plan.name, mininterval=2, bar_format=BAR)
+    bar = tqdm(total=total, initial=round(state.seconds), unit="s", desc=plan.name, mininterval=2, bar_format=BAR)
     while state.seconds < total:
         share = state.seconds / total
         batch = stream.next(state, share)
@@ -158,7 +158,7 @@ def _loop(model, found, stream: Stream, plan: Plan, look, state: State, folder: 
         loss = value.item() if loss is None or state.step == 1 else 0.95 * loss + 0.05 * value.item()
         spent, clock = time.monotonic() - clock, time.monotonic()
         state.seconds += spent
-        bar.update(min(spent, bar.total - bar.n))
+        bar.update(min(spent, total - bar.n))
         bar.set_postfix(loss=f"{loss:.3f}", tokens=f"{state.tokens / 1e6:.1f}M", phase=stream.phase, refresh=False)
         last = state.seconds >= total
         if last or state.step % 20 == 0:
