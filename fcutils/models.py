@@ -308,7 +308,17 @@ def _read(entry: Entry, plan: _Plan) -> tuple[Any, Any]:
             model = AutoModelForCausalLM.from_pretrained(plan.source, device_map={"": plan.device}, **_options(plan, entry))
     except Exception as error:
         raise ModelError(_explained(error, entry, plan)) from error
+    _keep_packing(model)
     return model.eval(), tokenizer
+
+
+def _keep_packing(model: Any) -> None:
+    """On some processors bitsandbytes packs 4-bit weights anew when a model is first asked, for a kernel without gradients:
+    what is trained or merged after that is wrong, and nothing says so.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 @contextmanager

@@ -148,6 +148,6 @@ def test_a_run_learns_and_goes_on_after_it_was_ended(tokenizer, where, tmp_path)
     train(where, tokenizer, plan(0.07), look, folder=tmp_path)
     first = last_line()
     look(train(where, tokenizer, plan(0.07), look, folder=tmp_path).eval())  # its time is up: nothing but what was kept
-    train(where, tokenizer, plan(0.14), look, folder=tmp_path)
+    train(where, tokenizer, plan(first["seconds"] / 60 + 0.07), look, folder=tmp_path)
     assert last_line()["step"] > first["step"] > 0 and last_line()["seconds"] > first["seconds"]
     assert losses[2] == losses[1] and losses[0] > max(losses[1], losses[3])

@@ -16,6 +16,7 @@ from scripted import patient
 
 from fcutils import show
 from fcutils.evaluate import Outcome, Report
+from fcutils.finetune import plan
 from fcutils.show import plots
 
 
@@ -85,6 +86,17 @@ def test_slopes_go_from_before_to_after_and_are_grey_where_chance_explains_them(
     assert "75%  whole call" in texts(figure) and "100%  calls  (p = 1)" in texts(figure)
     with pytest.raises(ValueError, match="in common"):
         show.slopes(report(4, 1), report(4, 1), scores=["parallel"])
+
+
+def test_memory_is_stacked_to_what_is_needed_under_what_the_card_holds() -> None:
+    bills = {name: plan("hermes3", 16, quantise=name == "4 bits") for name in ("16 bits", "4 bits")}
+    figure = show.memory(bills)
+    axes: Any = figure.axes[0]
+    tops = [max(bar.get_y() + bar.get_height() for bar in axes.patches if int(bar.get_x() + 0.5) == place) for place in (0, 1)]
+    assert tops == pytest.approx([one.needed for one in bills.values()])
+    assert [line.get_ydata()[0] for line in axes.lines] == [one.room for one in bills.values()]
+    assert texts(figure) == ["does not fit", "fits"]
+    assert "everything else" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @patient

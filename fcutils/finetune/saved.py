@@ -44,7 +44,9 @@ class Base:
 
     @classmethod
     def of(cls, base: str | Loaded, loaded: Loaded, full: bool | str | None) -> Base:
-        entries = [CATALOGUE[base]] if isinstance(base, str) else list(CATALOGUE.values())
+        # Two keys share a pocket twin: the one in whose dialect it was loaded comes first.
+        mine = sorted(CATALOGUE.values(), key=lambda entry: entry.dialect != loaded.dialect.name)
+        entries = [CATALOGUE[base]] if isinstance(base, str) else mine
         found = next((e for e in entries if loaded.name in (e.pocket, Path(e.hub).name, Path(str(full)).name)), None)
         quantised = bool(getattr(loaded.model, "is_loaded_in_4bit", False))
         if found is None:

@@ -20,7 +20,8 @@ from fcutils.messages import Conversation, Message, dumps
 from fcutils.universe import Corner, Recipe
 from fcutils.universe.writer import conversation
 
-FORMATS = {"hermes": 0.5, "openhermes": 0.25, "shown": 0.25}
+FORMATS = {"hermes": 0.4, "openhermes": 0.25, "shown": 0.2, "signature": 0.08, "lines": 0.07}
+SHORT_FORMATS = {"hermes": 0.05, "openhermes": 0.05, "shown": 0.05, "signature": 0.5, "lines": 0.35}  # many choices a token
 WEIGHTS = {"text": 1.0, "structure": 1.0, "name": 2.0, "value": 2.0}
 DECIDED = 3.0  # how much more the first token of a name, a value or a stretch of text counts: the rest mostly follows from it
 PROMPT_WEIGHT = 0.15  # of one prompt token; only every PROMPT_EVERY-th is looked at, at so much more weight
@@ -41,6 +42,7 @@ class Shown(ChatML):
     whole: bool = True  # tools as {"type": "function", ...} or the bare function
     array: bool = False  # tools as one JSON list
     wording: int = 0
+    listing: str = "json"  # or "lines", a line a parameter; or "signature", a line a tool: short, so that many choices fit
 
     name = "shown"
 
@@ -49,12 +51,18 @@ class Shown(ChatML):
         return (self.call_open, self.call_close, self.result_open, self.result_close)
 
     def system_text(self, tools: Sequence[Mapping[str, Any]], system: str) -> str:
-        shown = list(tools) if self.whole else [tool["function"] for tool in tools]
-        listed = self.escape(dumps(shown) if self.array else tool_lines(shown))
+        listed = self.escape(self.listed(tools))
         example = f'{{"{self.name_key}": <function-name>, "{self.arguments_key}": <args-dict>}}'
         call = f"{self.call_open}{self.line}{example}{self.line}{self.call_close}"
         text = WORDINGS[self.wording].format(tools=listed, call=call, result=f"{self.result_open} {self.result_close}")
         return f"{text}\n\n{system}" if system else text
+
+    def listed(self, tools: Sequence[Mapping[str, Any]]) -> str:
+        functions = [tool["function"] for tool in tools]
+        if self.listing != "json":
+            return "\n".join(LISTINGS[self.listing](function) for function in functions)
+        shown = list(tools) if self.whole else functions
+        return dumps(shown) if self.array else tool_lines(shown)
 
     def results(self, messages: Sequence[Message]) -> list[Piece]:
         blocks = (f"{self.result_open}{self.line}{self.escape(m.content)}{self.line}{self.result_close}" for m in messages)
@@ -69,6 +77,21 @@ class Shown(ChatML):
         return [*pieces, Piece("<|im_end|>", control=True, learn=True, part="structure")]
 
 
+def _signature(function: Mapping[str, Any]) -> str:
+    return f"{function['name']}({', '.join(function['parameters'].get('properties', {}))}): {function['description']}"
+
+
+def _lines(function: Mapping[str, Any]) -> str:
+    parameters = function["parameters"]
+    lines = [f"{function['name']}: {function['description']}"]
+    for key, schema in parameters.get("properties", {}).items():
+        kind = schema.get("type", "string") + ("" if key in parameters.get("required", ()) else ", optional")
+        values = f" One of {', '.join(map(str, schema['enum']))}." if "enum" in schema else ""
+        lines.append(f"- {key} ({kind}): {schema.get('description', '')}{values}")
+    return "\n".join(lines)
+
+
+LISTINGS = {"signature": _signature, "lines": _lines}
 WORDINGS = (  # how a made-up format is explained
     "You can use these tools:\n{tools}\n\nTo call one, write\n{call}\nIts result comes back in {result}.",
     "Tools:\n{tools}\n\nCall a tool like this, several times if needed:\n{call}\nYou will see what it returns in {result}.",
@@ -79,7 +102,7 @@ WORDINGS = (  # how a made-up format is explained
 TAG_WORDS = "call tool function action invoke use run request do step api fn exec task job command op".split()  # noqa: SIM905
 
 
-def shown(rng: Random) -> Shown:
+def shown(rng: Random, listing: str = "json") -> Shown:
     """A made-up format; never one of the held-out family."""
     word = rng.choice(TAG_WORDS) + rng.choice(("", "", "_call", "s", "Call", "-request"))
     opening, closing = rng.choice(
@@ -97,6 +120,7 @@ def shown(rng: Random) -> Shown:
         rng.random() < 0.5,
         rng.random() < 0.3,
         rng.randrange(len(WORDINGS)),
+        listing,
     )
 
 
@@ -105,6 +129,8 @@ HELD_OUT = Shown("[USE_TOOL]", "[/USE_TOOL]", "tool", "input", "[GIVEN]", "[/GIV
 
 def dialect_for(rng: Random, formats: Mapping[str, float]) -> Dialect:
     name = rng.choices(list(formats), list(formats.values()))[0]
+    if name in LISTINGS:
+        return shown(rng, name)
     return shown(rng) if name == "shown" else get(name)
 
 
@@ -152,10 +178,9 @@ def refused_replies(talk: Conversation) -> set[int]:
     return {replies.index(at) for at in talk.meta.get("refused", ())}
 
 
-def examples(
-    where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int = 2048, formats: Mapping[str, float] = FORMATS
-) -> Iterator[Example]:
-    """Without end: conversations in changing formats, none longer than `longest`."""
+def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int = 2048) -> Iterator[Example]:
+    """Without end: conversations in changing formats, none longer than `longest`; a brief recipe lists its tools in brief."""
+    formats = SHORT_FORMATS if recipe.brief else FORMATS
     number = 0
     while True:
         rng = Random(f"corpus/{seed}/{number}")

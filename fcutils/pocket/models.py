@@ -10,8 +10,8 @@ CONTEXT = 4096
 ROTATION = 1e6  # the base of the rotary positions: enough slow turns to match words over a whole context
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "pocket-hermes": {"family": "llama", "width": 256, "layers": 4, "heads": 4, "inner": 768, "vocabulary": 8192},
-    "pocket-gemma": {"family": "gemma2", "width": 256, "layers": 4, "heads": 4, "inner": 768, "vocabulary": 8192},
+    "pocket-hermes": {"family": "llama", "width": 256, "layers": 5, "heads": 4, "inner": 768, "vocabulary": 8192},
+    "pocket-gemma": {"family": "gemma2", "width": 256, "layers": 5, "heads": 4, "inner": 768, "vocabulary": 8192},
 }
 SHAPES["pocket-gemma-it"] = SHAPES["pocket-gemma"]  # its next stage
 

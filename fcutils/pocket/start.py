@@ -1,10 +1,12 @@
-"""A start that can already copy: the circuit for it, planted in the first two layers of a model made from nothing.
+"""A start that can already copy, and is laid out for choosing: circuits planted in a model made from nothing.
 
 A call is mostly copied text, and a small network finds out late, or within hours not at all, how to copy. What it would
 find is known (the "induction head" of the literature), so it is written into the weights beforehand: in the first layer
-two heads that note the token before and the one before that; in the second, heads that look for the place where the
-present two tokens stood before, and say what came after them there. These are ordinary weights of a stock architecture,
-free to be changed by training. Knows the two families; does not know how a model is trained.
+two heads that note the token before and the one before that; in the last, heads that look for the place where the
+present two tokens stood before, and say what came after them there. Choosing a tool is matching a request with
+descriptions: two heads of the third layer look for the present word elsewhere; what they take from there is left to
+training. These are ordinary weights of a stock architecture. Training changes them, at a slower rate than the others
+(`planted`). Knows the two families; does not know how a model is trained.
 """
 
 from __future__ import annotations
@@ -12,31 +14,44 @@ from __future__ import annotations
 import math
 from typing import Any
 
-SPREAD = 0.3  # of a word's numbers: words start far apart and loud
-FINAL = 0.2  # the last norm takes the volume back, so that the first guesses are modest
-QUIET = 0.1  # what a layer adds at first, where a norm stands behind it (Gemma)
+SPREAD = 3.0  # of a word's numbers: loud enough that what layers add in training does not drown them
+EVEN = 10.0  # the number that is the same for all words
+FINAL = 0.02  # the last norm takes the volume back, so that the first guesses are modest
+QUIET = 0.3  # what a layer adds at first, where a norm stands behind it (Gemma)
 SHARP, FASTEST = 8.0, 12  # how hard, and by how many rotations, the first layer's heads look one and two tokens back
 NOTED, EARLIER = 1.5, 1.0  # how loud the token before, and the one before that, are noted, against a word's own volume
 MATCH, STILL = 20.0, 1500  # the score of a word against itself; places over which a rotation counts as standing still
-SECOND = 0.5  # what the earlier of the two tokens counts in that score
-SAID = 4.0  # how loud the copied word is said
+SECOND = 1.0  # what the earlier of the two tokens counts in that score
+SAID = 6.0  # how loud the copied word is said
+MATCHING = 2  # the layer that looks for the present word elsewhere, in a model of five or more
+RANDOM = 0.02  # the spread of weights that are left to training
 
 
 def plant(model: Any) -> None:
-    """Write the start into a fresh model: loud words, layers that add nothing yet, and the copying circuit.
+    """Write the start into a fresh model: loud words, layers that add nothing yet, and the circuits.
 
-    The numbers of a state are shared out: a word's own; a view of the word before; a view of the one before that; and a
+    The numbers of a state are shared out: a word's own; a view of the word before; one of the word before that; and a
     last one that is the same for all words (a head that asks only *where* needs something to ask with).
     """
     import torch
 
-    gemma = model.config.model_type == "gemma2"
+    gemma, last = model.config.model_type == "gemma2", len(model.model.layers) - 1
     with torch.no_grad():
         _quieten(model, gemma)
         _words(model, gemma)
-        if len(model.model.layers) > 1:  # one layer cannot hold it
+        if last:  # one layer cannot hold it
             _notes(model, gemma)
-            _induction(model, gemma)
+            _induction(model, gemma, last)
+        if last > MATCHING + 1:
+            for head in range(2):
+                _same_word(model, MATCHING, head, second=0)
+
+
+def planted(model: Any) -> set[str]:
+    """The names of the weights that hold the circuits."""
+    last = len(model.model.layers) - 1
+    layers = {0: "qkvo", last: "qkvo"} | ({MATCHING: "qk"} if last > MATCHING + 1 else {})
+    return {f"model.layers.{at}.self_attn.{kind}_proj.weight" for at, kinds in layers.items() if last for kind in kinds}
 
 
 def _quieten(model: Any, gemma: bool) -> None:
@@ -54,7 +69,7 @@ def _words(model: Any, gemma: bool) -> None:
     words.normal_()
     words[:, own:] = 0
     words *= SPREAD * math.sqrt(own) / words.norm(dim=1, keepdim=True)
-    words[:, -1] = 1
+    words[:, -1] = EVEN
     if gemma:  # multiplies embeddings by the root of the width on their way in, and not on their way out
         words /= math.sqrt(config.hidden_size)
         model.model.norm.weight.add_(1).mul_(math.sqrt(config.hidden_size)).sub_(1)
@@ -66,50 +81,68 @@ def _notes(model: Any, gemma: bool) -> None:
 
     size, own, half = model.config.head_dim, _own(model), model.config.head_dim // 2
     attention, turns = model.model.layers[0].self_attn, _turns(model)[:FASTEST]
-    loud = _volume(model, noted=False)
+    ask, place = SHARP * _volume(model, noted=False) / EVEN, own
     attention.o_proj.weight.zero_()
-    for head, (back, volume, place) in enumerate(((1, NOTED, slice(own, own + size)), (2, EARLIER, slice(own + size, -1)))):
+    for head, (back, volume, held) in enumerate(zip((1, 2), (NOTED, EARLIER), _shares(model), strict=True)):
         query, key, value, out = _head(attention, head, size)
-        query[:FASTEST, -1] = SHARP * loud
-        key[:FASTEST, -1] = SHARP * loud * torch.cos(back * turns)  # turned back by so many places: the best match is there
-        key[half : half + FASTEST, -1] = SHARP * loud * torch.sin(back * turns)
-        value[:, :own] = _view(size, own)
-        held = len(range(*place.indices(model.config.hidden_size)))
-        out[place, :held] = torch.eye(held) * volume * loud
+        query[:FASTEST, -1] = ask
+        key[:FASTEST, -1] = ask * torch.cos(back * turns)  # turned back by so many places: the best match is there
+        key[half : half + FASTEST, -1] = ask * torch.sin(back * turns)
+        value[:held, :own] = _view(held, own)
+        out[place : place + held, :held] = torch.eye(held) * volume * _volume(model, noted=False)
+        place += held
     if gemma:
         model.model.layers[0].post_attention_layernorm.weight.fill_(_noted(model) - 1)
 
 
-def _induction(model: Any, gemma: bool) -> None:
-    """Second layer: compares the present two words with the noted ones, and says the words that stand beside the best."""
+def _induction(model: Any, gemma: bool, layer: int) -> None:
+    """Compares the present two words with the noted ones, and says the words that stand beside the best."""
     import torch
 
     size, own = model.config.head_dim, _own(model)
-    attention, turns = model.model.layers[1].self_attn, _turns(model)
-    still = [i for i in range(size // 2) if turns[i] * STILL < 1]
-    rows = torch.tensor(still + [i + size // 2 for i in still])
-    loud = _volume(model, noted=True)
-    strength = math.sqrt(MATCH * math.sqrt(size) / (len(rows) * NOTED)) * loud / SPREAD
+    attention, loud = model.model.layers[layer].self_attn, _volume(model, noted=True)
     attention.o_proj.weight.zero_()
     for head in range(own // size):
         part = slice(head * size, (head + 1) * size)
-        query, key, value, out = _head(attention, head, size)
-        look = _view(len(rows), size, seed=2 * head + 1) * strength
-        earlier = _view(len(rows), size - 1, seed=2 * head + 2) * strength
-        query[rows, :own] = look @ _view(size, own)
-        query[rows, own : own + size - 1] = earlier * (SECOND / EARLIER)
-        key[rows, own : own + size] = look
-        key[rows, own + size : -1] = earlier
-        value[:, part] = torch.eye(size)
+        value, out = _same_word(model, layer, head, SECOND)
+        value.zero_()[:, part] = torch.eye(size)
         out[part] = torch.eye(size) * SAID * loud
     if gemma:
         spread = SAID * SPREAD * math.sqrt(own / model.config.hidden_size)
-        model.model.layers[1].post_attention_layernorm.weight.fill_(spread - 1)
+        model.model.layers[layer].post_attention_layernorm.weight.fill_(spread - 1)
+
+
+def _same_word(model: Any, layer: int, head: int, second: float) -> tuple[Any, Any]:
+    """A head that looks behind the other places of the present word (`second`: and of the one before); its values and out."""
+    import torch
+
+    size, own, (one, two) = model.config.head_dim, _own(model), _shares(model)
+    turns = _turns(model)
+    still = [i for i in range(size // 2) if turns[i] * STILL < 1]
+    rows = torch.tensor(still + [i + size // 2 for i in still])
+    strength = math.sqrt(MATCH * math.sqrt(size) * size / (len(rows) * one * NOTED)) * _volume(model, noted=True) / SPREAD
+    query, key, value, out = _head(model.model.layers[layer].self_attn, head, size)
+    value.normal_(0, RANDOM)
+    look = _view(len(rows), one, seed=2 * head + 1) * strength
+    query[rows, :own] = look @ _view(one, own)
+    key[rows, own : own + one] = look
+    if second:
+        look = _view(len(rows), two, seed=2 * head + 2) * strength
+        noted = _view(two, own) @ torch.linalg.pinv(_view(one, own))  # the word before, as the earlier note shows words
+        query[rows, own : own + one] = look @ noted * (second / EARLIER)
+        key[rows, own + one : own + one + two] = look
+    return value, out
 
 
 def _own(model: Any) -> int:
-    """How many of a state's numbers are a word's own; the rest are two heads' notes."""
+    """How many of a state's numbers are a word's own."""
     return model.config.hidden_size - 2 * model.config.head_dim
+
+
+def _shares(model: Any) -> tuple[int, int]:
+    """How many numbers view the word before, and how many the one before that."""
+    size = model.config.head_dim
+    return size, size - 1
 
 
 def _head(attention: Any, head: int, size: int) -> tuple[Any, Any, Any, Any]:
@@ -126,19 +159,20 @@ def _turns(model: Any) -> Any:
 
 def _noted(model: Any) -> float:
     """The root mean square of the notes."""
-    size, width = model.config.head_dim, model.config.hidden_size
-    return SPREAD * math.sqrt((size * NOTED**2 + (size - 1) * EARLIER**2) / width)
+    one, two = _shares(model)
+    return SPREAD * math.sqrt((one * NOTED**2 + two * EARLIER**2) / model.config.hidden_size)
 
 
 def _volume(model: Any, noted: bool) -> float:
     """The root mean square of a state: what the norm before a layer divides by."""
-    words = (_own(model) * SPREAD**2 + 1) / model.config.hidden_size
+    words = (_own(model) * SPREAD**2 + EVEN**2) / model.config.hidden_size
     return math.sqrt(words + noted * _noted(model) ** 2)
 
 
 def _view(rows: int, columns: int, seed: int = 0) -> Any:
-    """A random view of some numbers in fewer: rows at right angles to each other, the same at every call."""
+    """A random view of some numbers in fewer, at right angles to each other (in more: turned round); the same at every call."""
     import torch
 
-    tall = torch.randn(columns, rows, generator=torch.Generator().manual_seed(seed))
-    return torch.linalg.qr(tall)[0].T
+    tall = torch.randn(max(rows, columns), min(rows, columns), generator=torch.Generator().manual_seed(seed))
+    found = torch.linalg.qr(tall)[0]
+    return found.T if rows <= columns else found

@@ -19,6 +19,7 @@ from fcutils.pocket import attention
 from fcutils.pocket.batches import Batch, batches, in_parallel, states
 from fcutils.pocket.corpora import CORPORA
 from fcutils.pocket.models import build, deepen
+from fcutils.pocket.start import planted
 from fcutils.universe import Corner, Recipe
 
 BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n:.0f} of {total:.0f} s{postfix}"
@@ -32,11 +33,13 @@ class Plan:
     name: str
     minutes: float
     budget: int = 3072  # tokens a step while conversations are short; twice as many thereafter
-    muon: float = 0.003  # several times as much washes the planted start away before it is used
-    adam: float = 1e-3
-    warm_up: float = 0.02  # shares of the minutes
+    muon: float = 0.02
+    shrink: float = 0.2  # weight decay of what Muon trains: without it the layers drown the words that they read
+    adam: float = 1e-2  # of words and norms
+    planted: float = 1e-3  # Muon's rate for the circuits of the start, which would be washed away before they are used
+    warm_up: float = 0.01  # shares of the minutes
     decay: float = 0.35
-    short: float = 0.4  # share of a first stage given to requests and first replies over few tools
+    short: float = 0.45  # share of a first stage given to requests and first replies over few tools
     layers: int | None = None
     seed: int = 0
     save_every: float = 4.0
@@ -53,8 +56,8 @@ class State:
     seconds: float = 0.0
 
 
-# Mostly made-up names: where tools wear their own, a model learns them by heart and does not read the schemas of others.
-MODES = {"own": 0.2, "styled": 0.2, "made_up": 0.6}
+# Many made-up names: where tools wear their own, a model learns them by heart and does not read the schemas of others.
+MODES = {"own": 0.3, "styled": 0.3, "made_up": 0.4}
 SHORT = Recipe(modes=MODES, requests=(3, 9), tools=(2, 6), brief=True)  # many choices a token: choosing is what takes longest
 FULL = Recipe(modes=MODES, requests=(2, 7), tools=(1, 10))
 
@@ -72,12 +75,18 @@ def optimisers(model: Any, plan: Plan) -> list[Any]:
     """Muon for the hidden matrices, AdamW for embeddings and norms."""
     import torch
 
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-    ids = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in ids]
+    circuits = planted(model)
+    groups: dict[str, list[Any]] = {"matrices": [], "circuits": [], "others": []}
+    for name, parameter in model.named_parameters():
+        other = parameter.ndim < 2 or "embed" in name or "lm_head" in name
+        groups["circuits" if name in circuits else "others" if other else "matrices"].append(parameter)
+    muon = [
+        {"params": groups["matrices"], "lr": plan.muon, "weight_decay": plan.shrink},
+        {"params": groups["circuits"], "lr": plan.planted, "weight_decay": 0.0},
+    ]
     found: list[Any] = [
-        torch.optim.Muon(matrices, lr=plan.muon, weight_decay=0.01, adjust_lr_fn="original"),
-        torch.optim.AdamW(others, lr=plan.adam, betas=(0.9, 0.95), weight_decay=0.0),
+        torch.optim.Muon([group for group in muon if group["params"]], adjust_lr_fn="original"),
+        torch.optim.AdamW(groups["others"], lr=plan.adam, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     for optimiser in found:
         for group in optimiser.param_groups:
@@ -144,7 +153,7 @@ def _loop(model, found, stream: Stream, plan: Plan, look, state: State, folder: 
 
     total, bf16, loss = plan.minutes * 60, _bf16(device), None
     clock, saved_at, looked_at = time.monotonic(), state.seconds, state.seconds
-    bar = tqdm(total=total, initial=round(state.seconds), unit="s", desc=plan.name, mininterval=2, bar_format=BAR)
+    bar = tqdm(total=total, initial=min(round(state.seconds), total), unit="s", desc=plan.name, mininterval=2, bar_format=BAR)
     while state.seconds < total:
         share = state.seconds / total
         batch = stream.next(state, share)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fcutils.show.chances import expected, next_tokens
 from fcutils.show.chat_panel import panel
 from fcutils.show.paint import pieces, tokens
-from fcutils.show.plots import COLOURS, bars, confusion, slopes, training
+from fcutils.show.plots import COLOURS, bars, confusion, memory, slopes, training
 from fcutils.show.traces import Card, Trace, trace
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "bars",
     "confusion",
     "expected",
+    "memory",
     "next_tokens",
     "panel",
     "pieces",

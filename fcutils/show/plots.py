@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fcutils.evaluate import Report
+    from fcutils.finetune.plan import Bill
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito's: told apart by everybody
 _GREY = "#8a8a8a"
 _MOST_TOOLS = 20  # in a heat map
+_SMALL = 0.5  # GiB: what never takes more is drawn together
 
 
 def bars(reports: Mapping[str, Report], scores: Sequence[str] = ()) -> Figure:
@@ -113,6 +115,25 @@ def training(log: Sequence[Mapping[str, Any]], score: str = "call") -> Figure:
     return figure
 
 
+def memory(bills: Mapping[str, Bill]) -> Figure:
+    """What each training takes, stacked, and as a line across the bar what its card holds."""
+    figure, axes = _figure(width=8.0, height=4.0)
+    floor = [0.0] * len(bills)
+    for number, (part, sizes) in enumerate(_parts(list(bills.values())).items()):
+        colour = COLOURS[number] if number < len(COLOURS) else _GREY
+        axes.bar(range(len(bills)), sizes, 0.62, floor, color=colour, label=part, zorder=2)
+        floor = [one + other for one, other in zip(floor, sizes, strict=True)]
+    for place, one in enumerate(bills.values()):
+        axes.plot((place - 0.42, place + 0.42), (one.room, one.room), color="black", linewidth=2, zorder=3)
+        says = "fits" if one.fits else "does not fit"
+        axes.annotate(says, (place, max(one.room, one.needed)), (0, 4), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_xticks(range(len(bills)), list(bills), fontsize=8)
+    axes.set_ylabel("GiB")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6, zorder=0)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
 # ---- parts -------------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +159,14 @@ def _bars_of_one(
     axes.errorbar(shares, at, xerr=(low, high), fmt="none", ecolor="black", elinewidth=1, capsize=2, zorder=3)
     for place, score in drawn:
         axes.annotate(f"{score.share:.0%} of {score.n}", (1.02, place), va="center", fontsize=8, annotation_clip=False)
+
+
+def _parts(bills: Sequence[Bill]) -> dict[str, list[float]]:
+    """The lines of some bills, a size for each bill; small ones added up at the end."""
+    names = dict.fromkeys(name for one in bills for name in one.lines)
+    sizes = {name: [one.lines.get(name, 0.0) for one in bills] for name in names}
+    small = [sizes.pop(name) for name in names if max(sizes[name]) < _SMALL]
+    return sizes | ({"everything else": [sum(column) for column in zip(*small, strict=True)]} if small else {})
 
 
 def _most_confused(pairs: Counter[tuple[str, str]], most: int) -> list[str]:
