@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from fcutils.dataset import DATA
-from fcutils.pocket import corpus, documents, prose
+from fcutils.pocket import documents, formats, prose
 from fcutils.pocket.corpora import CORPORA
 from fcutils.universe import Recipe, conversations, corner, load
 from fcutils.universe.near import near_pairs
@@ -99,7 +99,7 @@ def pocket_texts(name, where, count):
         found = islice(prose.talks(where, 9, recipe), count)
         return ["".join(piece.text for piece in dialect.render(talk)) for talk, dialect, _ in found]
     return [
-        "".join(piece.text for piece in corpus.dialect_for(Random(number), corpus.FORMATS).render(talk))
+        "".join(piece.text for piece in formats.dialect_for(Random(number), Recipe()).render(talk))
         for number, talk in enumerate(islice(conversations(where, 9), count))
     ]
 

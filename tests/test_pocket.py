@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcutils.dialects import encode, get
-from fcutils.pocket import corpus
+from fcutils.pocket import corpus, formats
 from fcutils.pocket.batches import batches, collate
 from fcutils.pocket.head import head_loss
 from fcutils.pocket.models import build, deepen
@@ -63,7 +63,7 @@ def test_a_word_is_the_same_token_in_a_sentence_in_quotes_and_in_a_name(tokenize
 def test_the_prompt_is_a_prefix_of_what_was_trained(tokenizer, where):
     """What stands before the model's words is the same ids whether or not the words follow."""
     for talk in islice(conversations(where, 4), 20):
-        for dialect in (get("hermes"), get("openhermes"), corpus.shown(Random(1)), corpus.HELD_OUT):
+        for dialect in (get("hermes"), get("openhermes"), formats.shown(Random(1)), formats.HELD_OUT):
             end = next(i for i, m in enumerate(talk.messages) if m.role == "assistant")
             asked = type(talk)(talk.messages[:end], talk.tools)
             prompt = encode(dialect.render(asked, generate=True), tokenizer).ids
@@ -139,7 +139,8 @@ def test_a_run_learns_and_goes_on_after_it_was_ended(tokenizer, where, tmp_path)
         return {"loss": losses[-1]}
 
     def plan(minutes):
-        return Plan("pocket-hermes", minutes, budget=1024, layers=2, save_every=0.02)
+        small = {"muon": 2e-3, "adam": 1e-3}  # a step or two, which is all that a busy machine may take, does no harm
+        return Plan("pocket-hermes", minutes, budget=1024, layers=2, save_every=0.02, **small)
 
     def last_line():
         return json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])

@@ -76,7 +76,8 @@ def test_what_is_rendered_holds_no_call_and_shows_the_tools_as_the_gemma_dialect
         text = "".join(piece.text for piece in dialect.render(talk))
         gemma = "".join(piece.text for piece in get("gemma").render(replace(talk, messages=talk.messages[:2])))
         tools = gemma.partition("user\n")[2].partition("\n\nThink first")[0]
-        assert tools and text.startswith(f"<bos><start_of_turn>user\n{tools}")
+        assert tools and text.startswith(f"<bos><start_of_turn>user\n{tools}") == (dialect.listing == "json")
+        assert all(tool["function"]["name"] in text and tool["function"]["description"] in text for tool in talk.tools)
         assert "<tool_call>" not in text and "<think>" not in text and '"arguments"' not in text
         said = "".join(piece.text for piece in dialect.render(talk) if piece.learn)
         assert not parse_reply(said.replace("<end_of_turn>", "")).calls

@@ -18,7 +18,7 @@ from fcutils.models import ModelError, write_checksums
 from fcutils.parsing import parse_reply
 from fcutils.pocket import __main__ as command
 from fcutils.pocket import score as scoring
-from fcutils.pocket.corpus import HELD_OUT, shown
+from fcutils.pocket.formats import HELD_OUT, shown
 
 CALLS = (ToolCall("find", {"tool": "a saw", "input": {"tool": "x"}}), ToolCall("stop", {}))
 

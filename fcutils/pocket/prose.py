@@ -18,6 +18,7 @@ from fcutils.dialects.base import learnt, tool_lines
 from fcutils.dialects.gemma import HEAD, Gemma
 from fcutils.messages import Conversation, Message, ToolCall
 from fcutils.pocket.corpus import Example, written
+from fcutils.pocket.formats import LISTINGS, drawn, listings
 from fcutils.universe import Corner, Recipe, Tool
 from fcutils.universe.disguise import words_of
 from fcutils.universe.episodes import flattened, plain
@@ -47,6 +48,7 @@ class Prose(Gemma):
 
     instruction: str = NAMING[0]
     result: str = RESULTS[0]
+    listing: str = "json"
 
     name = "prose"
     added = ()  # type: ignore[assignment]
@@ -58,7 +60,9 @@ class Prose(Gemma):
         return self.instruction in NAMING
 
     def start(self, tools: Sequence[Mapping[str, Any]], system: str, user: str) -> list[Piece]:
-        lead = [*self.own(HEAD), Piece(self.escape(tool_lines(tools))), Piece("\n\n")] if tools else []
+        functions = [LISTINGS[self.listing](tool["function"]) for tool in tools if self.listing != "json"]
+        listed = "\n".join(functions) or tool_lines(tools)
+        lead = [*self.own(HEAD), Piece(self.escape(listed)), Piece("\n\n")] if tools else []
         said = [f"{text}\n\n" for text in (self.instruction if tools else "", system) if text]
         return [*self.own("<bos><start_of_turn>user\n"), *lead, *map(Piece, said), Piece(user), *self.own("<end_of_turn>\n")]
 
@@ -172,7 +176,8 @@ def talks(where: Corner, seed: Any, recipe: Recipe) -> Iterator[tuple[Conversati
         talk = conversation(where, rng, recipe)
         if talk is None:
             continue
-        dialect = Prose(rng.choice(PLAINLY if rng.random() < 0.5 else NAMING), rng.choice(RESULTS))
+        asked = rng.choice(PLAINLY if rng.random() < 0.5 else NAMING)
+        dialect = Prose(asked, rng.choice(RESULTS), drawn(rng, listings(recipe)))
         yield prose(talk, tools, rng, dialect.naming), dialect, rng
 
 

@@ -1,7 +1,7 @@
 """`python -m fcutils.pocket score pocket-hermes`: the table of what a finished model can do, on the frozen test sets, greedy.
 
 Knows which sets, formats and requests make the table, and what is wanted of each; asking and judging are `evaluate/`'s. Beside
-the two formats of the catalogue the model is asked in one that it was never shown (`corpus.HELD_OUT`). What the Gemma models
+the two formats of the catalogue the model is asked in one that it was never shown (`formats.HELD_OUT`). What the Gemma models
 say is prose, and is `prose_score.py`'s.
 """
 
@@ -23,7 +23,7 @@ from fcutils.messages import Conversation, Message
 from fcutils.parsing import parse_reply
 from fcutils.pocket import prose_score
 from fcutils.pocket.corpora import READS
-from fcutils.pocket.corpus import HELD_OUT, Shown
+from fcutils.pocket.formats import HELD_OUT, Shown
 from fcutils.pocket.measures import MAX_TOKENS, MUST_CALL, SETS, Measure, open_model, rows_of
 from fcutils.usecases import recommend
 
