@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +18,9 @@ class ChatML(Dialect):
         pieces = [Piece(inside)] if isinstance(inside, str) else inside
         return [*self.own("<|im_start|>"), Piece(f"{role}\n"), *pieces, *self.own("<|im_end|>"), Piece("\n")]
 
+    @abstractmethod
     def system_text(self, tools: Sequence[Mapping[str, Any]], system: str) -> str | list[Piece]:
         """The system turn where there are tools: what they are, how to call them, and what else the system says."""
-        raise NotImplementedError
 
     def start(self, tools: Sequence[Mapping[str, Any]], system: str, user: str) -> list[Piece]:
         lead = self.system_text(tools, system) if tools else system
