@@ -140,3 +140,30 @@ def test_the_text_is_the_same_where_ids_differ_by_the_border_of_the_models_turn(
     )
     assert ours[: len(asked)] == asked != theirs[: len(asked)]
     assert control_id("<|im_end|>", tokenizer) in ours
+
+
+@pytest.mark.parametrize("dialect", [one for one in WITH_TOKENS if one.response_template], ids=lambda one: one.name)
+@pytest.mark.parametrize("said", ["", "One moment."])
+@pytest.mark.parametrize("thought", ["", "Cold there?"])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_server_reads_thought_calls_and_content(dialect, said, thought, count):
+    calls = tuple(ToolCall("weather", {"city": f"Oslo </x> {i}", "days": i}) for i in range(count))
+    message = Message("assistant", said, thought, calls)
+    tokenizer = byte_level.__wrapped__()  # of its own: it is dressed
+    dialect.dress(tokenizer)
+    prompt = encode(dialect.render(conversation(TALKS["everything"].messages[:2], TOOLS), generate=True), tokenizer).ids
+    reply = encode(dialect.reply(message), tokenizer).ids
+    read = tokenizer.parse_response(reply, prefix=prompt)
+    assert read["role"] == "assistant" and (read.get("content") or "").strip() == said
+    assert read.get("reasoning_content", "") == (thought if dialect.thought_open else "")
+    functions = [call["function"] for call in read.get("tool_calls", [])]
+    assert [(one["name"], one["arguments"]) for one in functions] == [(call.name, dict(call.arguments)) for call in calls]
+
+
+def test_a_dialect_with_calls_of_its_own_has_no_response_template():
+    assert {one.name for one in DIALECTS.values() if not one.response_template} == {
+        "openhermes",
+        "mistral",
+        "functiongemma",
+        "openai",
+    }

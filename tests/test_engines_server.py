@@ -30,20 +30,6 @@ from fcutils.parsing import parse_reply
 from fcutils.toolbox import Toolbox
 
 ASK = tiny.TALK.messages[0].content
-RESPONSE = {
-    "defaults": {"role": "assistant"},
-    "start_anchor": "<|im_start|>assistant\n",
-    "fields": {
-        "tool_calls": {
-            "open": "<tool_call>",
-            "close_pattern": r"</tool_call>\s*",
-            "repeats": True,
-            "content": "json",
-            "transform": {"type": "function", "function": "{content}"},
-        },
-        "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
-    },
-}
 
 
 # ---- a real one --------------------------------------------------------------------------------------------------------
@@ -54,8 +40,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     """Address and model of `transformers serve`, which holds the taught model."""
     folder = tmp_path_factory.mktemp("served")
     engine = tiny.taught()
-    engine.tokenizer.chat_template = engine.dialect.template
-    engine.tokenizer.response_template = RESPONSE
+    engine.dialect.dress(engine.tokenizer)
     engine.model.generation_config.eos_token_id = engine.model.generation_config.pad_token_id = engine.end_id
     engine.model.save_pretrained(folder)
     engine.tokenizer.save_pretrained(folder)

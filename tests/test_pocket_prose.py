@@ -67,7 +67,10 @@ def test_every_call_is_said_in_plain_words_with_all_its_values(talks):
                 calls += 1
                 assert prose.OPENING in message.content
                 assert all(value in message.content for value in prose.values_of(call)), message
-                assert (f"use {call.name} to " in message.content) == dialect.naming
+                assert (f"use {call.name} to " in message.content) == (dialect.style == "naming")
+                named = all(f"{key} set to " in message.content for key in prose.leaves(call.arguments))
+                assert named or dialect.style != "detailed"
+                assert (f"use {call.name}" in message.content) or dialect.style == "plain"
     assert calls > 150
 
 
@@ -114,12 +117,15 @@ def test_a_phrase_says_what_its_template_leaves_out_under_the_offered_names(wher
     assert prose.phrase(tool, call, ["place", "scaleOfTemp"]) == (
         "look up the current weather in Paris, with scale of temp celsius"
     )
-    assert prose.sentence(["a", "b"], ["f", "g"], "", False) == "I would use f to a, and use g to b."
+    assert prose.step(tool, call, ["place", "scaleOfTemp"], "detailed") == (
+        "use x with place set to Paris and scaleOfTemp set to celsius"
+    )
+    assert prose.sentence(["use f to a", "use g to b"], "", False) == "I would use f to a, and use g to b."
 
 
 def test_values_and_names_weigh_more(talks, tokenizer):
     talk, dialect, _ = next(
-        t for t in talks if t[1].naming and any(len(m.calls) > 0 and m.calls[0].arguments for m in t[0].messages)
+        t for t in talks if t[1].style == "naming" and any(len(m.calls) > 0 and m.calls[0].arguments for m in t[0].messages)
     )
     encoded = encode(dialect.render(talk), tokenizer)
     assert {"name", "value", "text"} <= set(encoded.parts)
@@ -193,7 +199,7 @@ def answers(one, rows, change):
     tools = {tool.name: tool for domain in load().domains.values() for tool in domain.tools.values()}
     found = {}
     for row in rows:
-        said = prose.prose(row, tools, Random(0), True)
+        said = prose.prose(row, tools, Random(0), prose_score.DIALECT.style)
         at = next(i for i, message in enumerate(said.messages) if message.role == "assistant")
         found[str(row.messages[:at])] = change(said.messages[at].content)
     return found

@@ -112,6 +112,26 @@ class Dialect(ABC):
             raise DialectError(f"{self.name}: this dialect has no chat template")
         return path.read_text(encoding="utf-8")
 
+    @property
+    def response_template(self) -> dict[str, Any] | None:
+        """How a server that runs `transformers` reads a reply: its thought, its calls, and the rest as content.
+
+        For dialects that keep to `reply` as it stands here; None where one does not.
+        """
+        opening, end = "".join(piece.text for piece in self.prompt()), "|".join(map(re.escape, self.ends))
+        marks = {"open_pattern": rf"\s*{re.escape(self.call_open)}", "close_pattern": rf"{re.escape(self.call_close)}\s*"}
+        function = {"type": "function", "function": "{content}"}
+        fields: dict[str, Any] = {"tool_calls": {**marks, "repeats": True, "content": "json", "transform": function}}
+        if self.thought_open:
+            close = rf"\s*{re.escape(self.thought_close)}\s*"
+            fields["reasoning_content"] = {"open": self.thought_open, "close_pattern": close, "content": "text"}
+        fields["content"] = {"close_pattern": rf"\s*(?:{end})\s*", "content": "text"}
+        return {"defaults": {"role": "assistant"}, "start_anchor": opening, "fields": fields}
+
+    def dress(self, tokenizer: Any) -> None:
+        """Give a tokenizer what a server needs beside the weights: how to write this dialect, and how to read it."""
+        tokenizer.chat_template, tokenizer.response_template = self.template, self.response_template
+
     def render(self, talk: Conversation, *, generate: bool = False) -> list[Piece]:
         """The whole conversation; with `generate`, the model's turn is opened at the end."""
         pieces: list[Piece] = []

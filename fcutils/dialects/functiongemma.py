@@ -45,6 +45,7 @@ class FunctionGemma(Dialect):
     )
     ends = ("<end_of_turn>",)
     call_open, call_close = "<start_function_call>", "<end_function_call>"
+    response_template = None
     result_open, result_close = "<start_function_response>", "<end_function_response>"
     quote = "<escape>"
 

@@ -35,6 +35,7 @@ class Mistral(Dialect):
     ends = ("</s>",)
     call_open, call_close = "[TOOL_CALLS]", "</s>"
     result_open, result_close = "[TOOL_RESULTS]", "[/TOOL_RESULTS]"
+    response_template = None
 
     def start(self, tools: Sequence[Mapping[str, Any]], system: str, user: str) -> list[Piece]:
         told = Piece(f" {self.escape(dumps(list(tools)))}")

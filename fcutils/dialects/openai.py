@@ -21,6 +21,7 @@ class OpenAI(Dialect):
     tokens = ()
     ends = ()
     call_open = call_close = ""
+    response_template = None
 
     def __init__(self, style: Style = "tool_calls") -> None:
         self.style: Style = style

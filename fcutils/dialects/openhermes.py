@@ -37,6 +37,7 @@ class OpenHermes(ChatML):
         "</functionresponse>",
     )
     call_open, call_close = "<functioncall>", "</functioncall>"
+    response_template = None
 
     def system_text(self, tools: Sequence[Mapping[str, Any]], system: str) -> list[Piece]:
         functions = self.escape(tool_lines(tool["function"] for tool in tools))

@@ -115,7 +115,7 @@ class Tuned:
         config.base_model_name_or_path, config.inference_mode = self.base.name, True
         config.save_pretrained(folder)
         tokenizer = copy.copy(self.tokenizer)
-        tokenizer.chat_template = self.dialect.template
+        self.dialect.dress(tokenizer)
         tokenizer.save_pretrained(folder)
         told = {
             "base": asdict(self.base),
@@ -186,7 +186,7 @@ class Merged:
 
     def save(self, folder: str | Path) -> None:
         """A model that transformers, vLLM and others load by themselves."""
-        self.tokenizer.chat_template = self.dialect.template
+        self.dialect.dress(self.tokenizer)
         with quiet():
             self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)

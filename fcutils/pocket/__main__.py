@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="where checkpoints and log are kept (runs/NAME)")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer (assets/models/NAME)")
     parser.add_argument("--budget", type=int, default=3072, help="tokens a step at first; twice as many later")
+    parser.add_argument("--short", type=float, default=0.45, help="share of the minutes for short lists of tools; 0 to go on")
     parser.add_argument("--threads", type=int, help="threads on a processor")
     parser.add_argument("--limit", type=int, help="score the first so many rows of each test set")
     parser.add_argument("--seed", type=int, default=0)
@@ -111,6 +112,7 @@ def train(options: argparse.Namespace, run: Path, tokenizer: Path) -> Any:
         options.name,
         options.minutes,
         budget=options.budget,
+        short=options.short,
         layers=options.layers,
         seed=options.seed,
         corpus=READS[options.name],

@@ -28,8 +28,7 @@ def export(name: str, run: Path, tokenizer: Path, folder: Path | None = None) ->
     model = restored(name, run, len(words))
     model.config.eos_token_id, model.config.pad_token_id = words.eos_token_id, words.pad_token_id
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = words.eos_token_id, words.pad_token_id
-    family = get("hermes" if SHAPES[name]["family"] == "llama" else "gemma")
-    words.chat_template = family.template
+    get("hermes" if SHAPES[name]["family"] == "llama" else "gemma").dress(words)
     folder = folder or SHIPPED / name
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(folder)

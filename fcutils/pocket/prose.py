@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from fcutils.dialects import Piece
 from fcutils.dialects.base import learnt, tool_lines
@@ -23,6 +23,7 @@ from fcutils.universe import Corner, Recipe, Tool
 from fcutils.universe.disguise import words_of
 from fcutils.universe.episodes import flattened, plain
 from fcutils.universe.files import HOLE
+from fcutils.universe.values import say_list
 from fcutils.universe.writer import MIX, conversation
 
 PLAINLY = (  # what the prompt asks for: to say what one would do,
@@ -36,10 +37,16 @@ NAMING = (  # or to say which tool one would take, too
     "Name the tool that you would use. When no tool fits, say so; when a value is missing, ask for it.",
     "Think first. Then say what you would do, and with which tool.",
 )
+DETAILED = (  # or which parameter gets which value: still prose, and all that a call will need.
+    "Say which tool you would use, and which parameter is set to what.",
+    "Name the tool and the value of each parameter. When no tool fits, say so; when a value is missing, ask for it.",
+)
 RESULTS = ("Result:", "This is what came back:", "It says:")
 SHOWN_RESULT = 0.6  # of the calls; the others end with what the model would do
 KINDS = {kind: share for kind, share in MIX.items() if kind != "mending"}  # nothing is called, so nothing is refused
 OPENING = "I would "
+SET = " set to "
+Style = Literal["plain", "naming", "detailed"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class Prose(Gemma):
     thought_open = thought_close = call_open = call_close = result_open = result_close = ""
 
     @property
-    def naming(self) -> bool:
-        return self.instruction in NAMING
+    def style(self) -> Style:
+        return "naming" if self.instruction in NAMING else "detailed" if self.instruction in DETAILED else "plain"
 
     def start(self, tools: Sequence[Mapping[str, Any]], system: str, user: str) -> list[Piece]:
         functions = [LISTINGS[self.listing](tool["function"]) for tool in tools if self.listing != "json"]
@@ -76,6 +83,7 @@ class Prose(Gemma):
 def _parts(message: Message) -> list[Piece]:
     """The words, with names and values of the calls they stand for as parts of their own: they weigh more."""
     marks: dict[str, Any] = {call.name: "name" for call in message.calls}
+    marks |= {f"{key}{SET}": "name" for call in message.calls for key in leaves(call.arguments)}
     marks |= {text: "value" for call in message.calls for text in values_of(call)}
     left, pieces = message.content, []
     while found := [(at, -len(mark), mark) for mark in marks if (at := left.find(mark)) >= 0]:
@@ -90,12 +98,17 @@ def values_of(call: ToolCall) -> list[str]:
     return [plain(v) for v in leaves(call.arguments).values() if not isinstance(v, bool) and plain(v)]
 
 
+def settings(call: ToolCall) -> list[str]:
+    """Each parameter with its value, as the detailed style says it."""
+    return [f"{key}{SET}{plain(value)}" for key, value in leaves(call.arguments).items()]
+
+
 def leaves(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """`{"address.street": …}`: objects by their fields."""
     return {key: value for key, value in flattened(arguments).items() if not isinstance(value, Mapping)}
 
 
-def prose(talk: Conversation, tools: Mapping[str, Tool], rng: Random, naming: bool) -> Conversation:
+def prose(talk: Conversation, tools: Mapping[str, Tool], rng: Random, style: Style) -> Conversation:
     """The conversation in plain words: each call said in a sentence, beside which it is kept; some results left out.
 
     `tools`: the authored tools by their own names, in which `meta.targets` names the calls.
@@ -108,9 +121,9 @@ def prose(talk: Conversation, tools: Mapping[str, Tool], rng: Random, naming: bo
         if message.role == "user":
             skipping = False
         if message.calls:
-            said = [phrase(tools[next(targets)], call, list(offered[call.name])) for call in message.calls]
+            steps = [step(tools[next(targets)], call, list(offered[call.name]), style) for call in message.calls]
             more, before = _next_call(talk, at), bool(messages) and messages[-1].role == "tool"
-            text = sentence(said, [call.name for call in message.calls] if naming else [], more, before)
+            text = sentence(steps, more, before)
             skipping = not more and not before and rng.random() >= SHOWN_RESULT
             messages.append(replace(message, content=text, thought=""))
         elif not skipping:
@@ -126,6 +139,15 @@ def _next_call(talk: Conversation, at: int) -> str:
         if message.calls:
             return message.calls[0].name
     return ""
+
+
+def step(tool: Tool, call: ToolCall, keys: Sequence[str], style: Style) -> str:
+    """What follows "I would" for one call."""
+    if style == "detailed":
+        values = settings(call)
+        return f"use {call.name} with {say_list(values)}" if values else f"use {call.name}"
+    doing = phrase(tool, call, keys)
+    return f"use {call.name} to {doing}" if style == "naming" else doing
 
 
 def phrase(tool: Tool, call: ToolCall, keys: Sequence[str]) -> str:
@@ -152,9 +174,8 @@ def _extra(key: str, value: Any) -> str:
     return f"with {said} {plain(value)}"
 
 
-def sentence(said: Sequence[str], names: Sequence[str], more: str, before: bool) -> str:
-    """One or several phrases as a sentence. `more`: the tool that is to follow; `before`: something has been done already."""
-    steps = [f"use {name} to {text}" for name, text in zip(names, said, strict=True)] if names else list(said)
+def sentence(steps: Sequence[str], more: str, before: bool) -> str:
+    """Steps as a sentence. `more`: the tool that is to follow; `before`: something has been done already."""
     whole = ", and ".join(steps)
     if more:
         return f"First {OPENING}{whole}; then {OPENING}use {more} with what that gives."
@@ -176,9 +197,9 @@ def talks(where: Corner, seed: Any, recipe: Recipe) -> Iterator[tuple[Conversati
         talk = conversation(where, rng, recipe)
         if talk is None:
             continue
-        asked = rng.choice(PLAINLY if rng.random() < 0.5 else NAMING)
+        asked = rng.choice(rng.choice((PLAINLY, NAMING, DETAILED)))
         dialect = Prose(asked, rng.choice(RESULTS), drawn(rng, listings(recipe)))
-        yield prose(talk, tools, rng, dialect.naming), dialect, rng
+        yield prose(talk, tools, rng, dialect.style), dialect, rng
 
 
 def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int) -> Iterator[Example]:

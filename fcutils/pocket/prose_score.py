@@ -1,11 +1,12 @@
 """What the Gemma models can do, which answer in plain words: the right tool named, every value said, and no call written.
 
-The frozen test sets are asked as `prose.py` asks, with an instruction to name the tool. A reply is read for names and values,
-since its wording may differ from the authored one. Only the first reply of a row is asked for.
+The frozen test sets are asked as `prose.py` asks, with an instruction to name the tool and the value of each parameter. A reply
+is read for names and values, since its wording may differ from the authored one. Only the first reply of a row is asked for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,9 +16,10 @@ from fcutils.evaluate.rows import asks_something
 from fcutils.messages import Conversation, Message
 from fcutils.parsing import parse_reply
 from fcutils.pocket.measures import MAX_TOKENS, MUST_CALL, SETS, Measure, rows_of
-from fcutils.pocket.prose import NAMING, OPENING, Prose, values_of
+from fcutils.pocket.prose import DETAILED, OPENING, Prose, settings
 
-DIALECT = Prose(NAMING[0])
+USES = r"use {}(?: with (?!what that gives)|[.,;](?:\s|$))"  # what comes later is not used yet
+DIALECT = Prose(DETAILED[0])
 TABLE = (
     *(Measure(f"{one.replace('_', ' ')}: right tools, all values", "whole", (one,)) for one in MUST_CALL),
     Measure("right tools, where tools are due", "tools", MUST_CALL),
@@ -52,9 +54,9 @@ def judge(one: str, row: Conversation, gold: Message, text: str) -> dict[str, bo
     would = OPENING.strip() in text
     if gold.calls:
         offered = {tool["function"]["name"] for tool in row.tools}
-        named = {name for name in offered if f"use {name} to " in text}
+        named = {name for name in offered if re.search(USES.format(re.escape(name)), text)}
         tools = named == {call.name for call in gold.calls}
-        values = all(value in text for call in gold.calls for value in values_of(call))
+        values = all(said in text for call in gold.calls for said in settings(call))
         return {**found, "tools": tools, "values": values, "whole": tools and values}
     if one == "missing_information":
         return {**found, "asks": asks_something(text) and not would}

@@ -39,7 +39,7 @@ class Plan:
     planted: float = 1e-3  # Muon's rate for the circuits of the start, which would be washed away before they are used
     warm_up: float = 0.01  # shares of the minutes
     decay: float = 0.35
-    short: float = 0.45  # share of a first stage given to requests and first replies over few tools
+    short: float = 0.45  # share of the minutes given to requests and first replies over few tools
     layers: int | None = None
     seed: int = 0
     save_every: float = 4.0
@@ -97,13 +97,13 @@ def optimisers(model: Any, plan: Plan) -> list[Any]:
 class Stream:
     """Batches of the phase in which the run is: requests and first replies over few tools, then everything."""
 
-    def __init__(self, where: Corner, tokenizer: Any, plan: Plan, fresh: bool, workers: int = 0) -> None:
-        self._where, self._tokenizer, self._plan, self._fresh, self._workers = where, tokenizer, plan, fresh, workers
+    def __init__(self, where: Corner, tokenizer: Any, plan: Plan, workers: int = 0) -> None:
+        self._where, self._tokenizer, self._plan, self._workers = where, tokenizer, plan, workers
         self.phase = ""
         self._batches: Iterator[Batch] = iter(())
 
     def next(self, state: State, share: float) -> Batch:
-        due = "short" if self._fresh and share < self._plan.short else "full"
+        due = "short" if share < self._plan.short else "full"
         if due != self.phase:
             self.phase, self._batches = due, self._source(due, state)
         return next(self._batches)
@@ -141,7 +141,7 @@ def train(where: Corner, tokenizer: Any, plan: Plan, look: Any, *, start: Any = 
         state = State(**saved["state"])
     _log(folder, state, plan=asdict(plan), device=str(device), threads=torch.get_num_threads(), fresh=start is None)
     workers = max(1, (os.cpu_count() or 2) - 2) if device.type == "cuda" else 0  # a GPU reads faster than one core writes
-    _loop(model, found, Stream(where, tokenizer, plan, start is None, workers), plan, look, state, folder, device)
+    _loop(model, found, Stream(where, tokenizer, plan, workers), plan, look, state, folder, device)
     return model
 
 
