@@ -40,6 +40,8 @@ class Finding:
         if not self.peer:
             return None
         theirs = self.values[self.peer]
+        if not (theirs and self.ours):
+            return None  # nothing is so many times nothing
         return theirs / self.ours if self.less else self.ours / theirs
 
     @property
@@ -203,6 +205,21 @@ def finetune(found: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("fine-tuning up to 70 % of the held-out rows", "s", order, bound)
 
 
+def ablations(found: Mapping[str, Any]) -> Iterator[Finding]:
+    shares = {name: 100 * one["scores"]["whole call"]["share"] for name, one in found["variants"].items()}
+    n = next(iter(found["variants"].values()))["scores"]["whole call"]["n"]
+    what = f"whole calls after {found['settings']['minutes']:g} minutes of LoRA, one choice changed at a time"
+    yield Finding(what, "%", shares, f"{n} validation rows: 95 % intervals are some 15 points wide to each side", less=False)
+
+
+def tuned(found: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, run in found["runs"].items():
+        one = "house" if "house" in run["after"] else "unseen_tools"
+        values = {when: 100 * run[when][one]["whole call"]["share"] for when in ("after", "before")}
+        what = f"{name}: whole calls on {one.replace('_', ' ')}, after {run['facts']['seconds']:.0f} s of training"
+        yield Finding(what, "%", values, f"{run['facts']['rows']} rows, {run['facts']['steps']} steps", less=False)
+
+
 def evaluation(found: Mapping[str, Any]) -> Iterator[Finding]:
     took, each = found["seconds of CPU"], found["µs a reply"]
     ways = ("fcutils", "stock generate, 32 side by side", "stock generate, one by one")
@@ -225,7 +242,8 @@ def start(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
-    one.__name__: one for one in (parsing, toolbox, loop, constrained, many_tools, universe, finetune, evaluation, start)
+    one.__name__: one
+    for one in (parsing, toolbox, loop, constrained, many_tools, universe, finetune, ablations, tuned, evaluation, start)
 }
 
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TRAINING = ("finetune",)
+TRAINING = ("ablations", "finetune", "tuned")
 
 
 def benchmarks() -> list[str]:

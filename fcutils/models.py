@@ -28,7 +28,8 @@ GIB = 2**30
 SPARE_GIB = 0.8  # beside the weights: keys and values, activations, the libraries
 
 Precision = Literal["fp32", "bf16", "fp16", "nf4"]
-BYTES: Mapping[Precision, float] = MappingProxyType({"fp32": 4, "bf16": 2, "fp16": 2, "nf4": 0.56})
+# Of a weight. NF4: 4 bits, and its share of scales that are themselves kept in 8 bits (double quantisation).
+BYTES: Mapping[Precision, float] = MappingProxyType({"fp32": 4, "bf16": 2, "fp16": 2, "nf4": 0.516})
 
 
 class ModelError(RuntimeError):
@@ -124,17 +125,17 @@ class _Plan:
     free: float
 
 
-def load(key: str, full: bool | str | None = None, quantize: bool | None = None, device: str | None = None) -> Loaded:
+def load(key: str, full: bool | str | None = None, quantise: bool | None = None, device: str | None = None) -> Loaded:
     """Model, tokenizer and dialect of a line of the catalogue; prints what was loaded, why, and the memory it needs and has.
 
     `full`: True for the model itself, False for its pocket twin, None as FC_MODELS says (`full` or `pocket`, the default), if
-    it has a twin; a hub id or a folder names another copy. `quantize`: True for 4 bits (NF4), False never, None where nothing
+    it has a twin; a hub id or a folder names another copy. `quantise`: True for 4 bits (NF4), False never, None where nothing
     else fits. `device`: None takes a GPU where there is one.
     """
     if key not in CATALOGUE:
         raise ModelError(f"no model {key!r} in the catalogue: there are {', '.join(CATALOGUE)}")
     entry = CATALOGUE[key]
-    plan = _plan_full(entry, full, quantize, device) if _wants_full(entry, full) else _plan_pocket(entry, quantize, device)
+    plan = _plan_full(entry, full, quantise, device) if _wants_full(entry, full) else _plan_pocket(entry, quantise, device)
     model, tokenizer = _read(entry, plan)
     name = Path(plan.source).name
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -209,7 +210,7 @@ def _wants_full(entry: Entry, full: bool | str | None) -> bool:
     return wish == "full"
 
 
-def _plan_pocket(entry: Entry, quantize: bool | None, device: str | None) -> _Plan:
+def _plan_pocket(entry: Entry, quantise: bool | None, device: str | None) -> _Plan:
     folder = HOME / entry.pocket
     check_files(folder)
     device = device or _gpu() or "cpu"
@@ -217,7 +218,7 @@ def _plan_pocket(entry: Entry, quantize: bool | None, device: str | None) -> _Pl
     plan = _Plan(
         str(folder),
         f"the pocket twin; FC_MODELS=full for {entry.hub}",
-        "nf4" if quantize else "fp32",
+        "nf4" if quantise else "fp32",
         device,
         size / GIB + SPARE_GIB / 4,
         _free(device),
@@ -225,7 +226,7 @@ def _plan_pocket(entry: Entry, quantize: bool | None, device: str | None) -> _Pl
     return _fitting(plan, "close other programs")
 
 
-def _plan_full(entry: Entry, full: bool | str | None, quantize: bool | None, device: str | None) -> _Plan:
+def _plan_full(entry: Entry, full: bool | str | None, quantise: bool | None, device: str | None) -> _Plan:
     source = full if isinstance(full, str) else entry.hub
     why = "full=" + repr(full) if full else "FC_MODELS=full" if entry.pocket else "small enough for a CPU"
     device = device or _gpu() or ("" if entry.pocket else "cpu")
@@ -236,10 +237,10 @@ def _plan_full(entry: Entry, full: bool | str | None, quantize: bool | None, dev
         )
     free = _free(device)
     usual = _precision(entry, device)
-    four_bits = quantize if quantize is not None else entry.gib(usual) > free
+    four_bits = quantise if quantise is not None else entry.gib(usual) > free
     precision: Precision = "nf4" if four_bits else usual
     plan = _Plan(source, why, precision, device, entry.gib(precision), free)
-    cure = "quantize=True loads it in 4 bits" if precision != "nf4" else f"take a larger GPU, or {entry.instead}"
+    cure = "quantise=True loads it in 4 bits" if precision != "nf4" else f"take a larger GPU, or {entry.instead}"
     return _fitting(plan, f"free memory (delete_model on what is loaded), or {cure}")
 
 
@@ -372,7 +373,7 @@ def _explained(error: BaseException, entry: Entry, plan: _Plan) -> str:
             f"(on Colab: the secret HF_TOKEN){mirror}"
         )
     if any_of(torch.OutOfMemoryError, MemoryError):
-        return f"{plan.source} did not fit on {plan.device} while it was read: free memory, or quantize=True"
+        return f"{plan.source} did not fit on {plan.device} while it was read: free memory, or quantise=True"
     if Path(plan.source).is_dir():
         return f"{plan.source} is not a model that can be read ({str(error)[:200]}): is it the right folder, and whole?"
     if any_of(RepositoryNotFoundError):

@@ -146,7 +146,7 @@ def test_four_bits_are_trained_saved_opened_and_merged(home: Path, tmp_path: Pat
     changed = (before.log_softmax(-1) - after.log_softmax(-1)).abs().max().item()
     assert merged.difference == pytest.approx(changed, rel=1e-4) and changed > 0.01, "rounded anew, which is measured"
     assert merged.agree == pytest.approx((before.argmax(-1) == after.argmax(-1)).float().mean().item())
-    plain = merge(open_tuned(tmp_path / "adapter", models.load("hermes3", quantize=False)))
+    plain = merge(open_tuned(tmp_path / "adapter", models.load("hermes3", quantise=False)))
     assert plain.difference < 1e-3, "on the base in full it merges without loss"
 
 
@@ -174,14 +174,14 @@ def test_no_access_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_four_bits_that_have_answered_are_trained_and_merged_as_if_they_had_not(home: Path, tmp_path: Path) -> None:
     """With AVX512-BF16 bitsandbytes would have packed them anew: gradients wrong, the merged model noise."""
-    asked, fresh = (models.load("hermes3", quantize=True, device="cpu") for _ in range(2))
+    asked, fresh = (models.load("hermes3", quantise=True, device="cpu") for _ in range(2))
     logits(asked.model, asked.tokenizer, asked.dialect)
     assert Base.of(asked, asked, None).key == "hermes3", "not the other key of the same twin"
     one, other = (tune(loaded, ROWS, steps=4, batch=2) for loaded in (asked, fresh))
     assert one.curve()[1] == pytest.approx(other.curve()[1], rel=1e-4)
     folder = one.save(tmp_path / "adapter")
     before = logits(one.model, one.tokenizer, one.dialect).log_softmax(-1)
-    full = open_tuned(folder, models.load("hermes3", quantize=False, device="cpu"))
+    full = open_tuned(folder, models.load("hermes3", quantise=False, device="cpu"))
     exact = logits(full.model, full.tokenizer, full.dialect).log_softmax(-1)
     after = logits(merge(one, ROWS[0]).model, one.tokenizer, one.dialect).log_softmax(-1)
     assert (after - before).abs().max() < 3 * (exact - before).abs().max(), "as far as rounding goes, and no further"

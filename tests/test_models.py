@@ -55,7 +55,7 @@ def test_a_twin_is_loaded_ready_to_be_asked(home: Path, key: str, capsys: pytest
 
 
 def test_loading_takes_four_bits_when_asked(home: Path) -> None:
-    loaded = load("hermes3", quantize=True, device="cpu")
+    loaded = load("hermes3", quantise=True, device="cpu")
     assert "nf4 on cpu" in loaded.card
     assert any(parameter.dtype == torch.uint8 for parameter in loaded.model.parameters())
     engine = LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect)
@@ -105,7 +105,7 @@ def test_another_copy_is_named_by_its_folder(home: Path, monkeypatch: pytest.Mon
 
 
 def test_not_enough_memory_says_what_is_missing_before_anything_is_read(home: Path) -> None:
-    with pytest.raises(ModelError, match=r"in fp32 needs about .* GiB on cpu, .* GiB are free: .*quantize=True") as full:
+    with pytest.raises(ModelError, match=r"in fp32 needs about .* GiB on cpu, .* GiB are free: .*quantise=True") as full:
         huge = models.Entry("x", "a/b", "pocket-hermes", "hermes", 1e14, 1e9)
         models._plan_full(huge, True, False, "cpu")
     assert "delete_model" in str(full.value)
@@ -218,7 +218,7 @@ def test_no_network_no_access_no_such_model(monkeypatch: pytest.MonkeyPatch) -> 
         assert part in gated
     assert "could not be fetched" in words(LocalEntryNotFoundError)
     assert "check the name" in words(RepositoryNotFoundError)
-    assert "quantize=True" in words(torch.OutOfMemoryError)
+    assert "quantise=True" in words(torch.OutOfMemoryError)
     assert "\n" not in gated
 
 

@@ -88,6 +88,18 @@ def test_slopes_go_from_before_to_after_and_are_grey_where_chance_explains_them(
         show.slopes(report(4, 1), report(4, 1), scores=["parallel"])
 
 
+def test_ablations_have_a_line_each_and_a_mark_to_be_held_against() -> None:
+    def scored(share: float) -> dict[str, dict[str, dict[str, float]]]:
+        return {"scores": {name: {"share": share, "low": share - 0.1, "high": share + 0.1} for name in ("one", "two")}}
+
+    figure = show.ablations({"as it comes": scored(0.5), "rank 2": scored(0.3)}, ("one", "two"))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["as it comes", "rank 2"]
+    dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [0.5, 0.3, 0.5, 0.3]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
+
+
 def test_memory_is_stacked_to_what_is_needed_under_what_the_card_holds() -> None:
     bills = {name: plan("hermes3", 16, quantise=name == "4 bits") for name in ("16 bits", "4 bits")}
     figure = show.memory(bills)

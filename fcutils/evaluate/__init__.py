@@ -26,7 +26,7 @@ from fcutils.evaluate.report import (
     side_by_side,
     wilson,
 )
-from fcutils.evaluate.rows import Ask, DataError, asks_of, read_rows
+from fcutils.evaluate.rows import Ask, DataError, asks_of, first_exchange, read_rows
 from fcutils.evaluate.run import evaluate
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "compare",
     "differences",
     "evaluate",
+    "first_exchange",
     "judge",
     "matches",
     "mcnemar",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +89,12 @@ def read_rows(path: str | Path, limit: int | None = None) -> list[Conversation]:
     if faults:
         raise DataError(path, faults)
     return rows
+
+
+def first_exchange(row: Conversation) -> Conversation:
+    """A row that ends with its first reply, so that one thing alone is asked."""
+    end = [message.role for message in row.messages].index("assistant") + 1
+    return replace(row, messages=row.messages[:end])
 
 
 def asks_of(row: Conversation, number: int) -> list[Ask]:

@@ -196,7 +196,7 @@ def merge(tuned: Tuned, probe: Conversation = PROBE) -> Merged:
     """The adapter added into the weights. The tuned model itself becomes the merged one; open it again to have both.
 
     In fp32 that changes rounding alone; 4-bit weights are rounded anew, and `difference` says what that costs. It is often
-    dear: the same adapter, opened on the base in 16 bits (`open_tuned(folder, load(key, quantize=False))`), merges without.
+    dear: the same adapter, opened on the base in 16 bits (`open_tuned(folder, load(key, quantise=False))`), merges without.
     """
     import torch
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from fcutils.show.chances import expected, next_tokens
 from fcutils.show.chat_panel import panel
 from fcutils.show.paint import pieces, tokens
-from fcutils.show.plots import COLOURS, bars, confusion, memory, slopes, training
+from fcutils.show.plots import COLOURS, ablations, bars, confusion, memory, slopes, training
 from fcutils.show.traces import Card, Trace, trace
 
 __all__ = [
     "COLOURS",
     "Card",
     "Trace",
+    "ablations",
     "bars",
     "confusion",
     "expected",

@@ -134,6 +134,26 @@ def memory(bills: Mapping[str, Bill]) -> Figure:
     return figure
 
 
+def ablations(variants: Mapping[str, Mapping[str, Any]], scores: Sequence[str]) -> Figure:
+    """What each change to a recipe does: a line a variant, with a dot and its interval for each score. The first is the mark.
+
+    `variants`: as `benchmarks/ablations.py` writes them.
+    """
+    figure, axes = _figure(width=8.0, height=0.8 + 0.34 * len(variants))
+    for number, score in enumerate(scores):
+        colour, shift = COLOURS[number % len(COLOURS)], (number - (len(scores) - 1) / 2) * 0.24
+        axes.axvline(next(iter(variants.values()))["scores"][score]["share"], color=colour, linewidth=0.7, linestyle=":")
+        for place, one in enumerate(variants.values()):
+            got = one["scores"][score]
+            axes.plot((got["low"], got["high"]), (place + shift,) * 2, color=colour, alpha=0.45, zorder=2)
+            axes.plot(got["share"], place + shift, "o", color=colour, markersize=4, label="" if place else score, zorder=3)
+    axes.set_yticks(range(len(variants)), list(variants))
+    axes.invert_yaxis()
+    _percent(axes, "x")
+    figure.legend(loc="outside lower center", ncols=len(scores), frameon=False)
+    return figure
+
+
 # ---- parts -------------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,139 @@
+"""What does each choice of the fine-tuning recipe do? The same model, minutes and validation rows; one thing changed at a time.
+
+    python benchmarks/ablations.py [--minutes 1.5] [--only NAME ...]     writes results/ablations.json, after each variant
+    python benchmarks/ablations.py --tiny                                tries every variant for two steps, writes nothing
+
+`gemma` learns the thinking format from the course's training rows. Scored on validation rows, none of which is in a test set:
+requests that a tool can meet, and requests that none can. `--only` measures some variants anew and keeps the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fcutils.dataset import DATA, read_rows
+from fcutils.dialects.gemma import Gemma
+from fcutils.evaluate import evaluate, first_exchange
+from fcutils.finetune import tune
+from fcutils.finetune.saved import versions
+from fcutils.messages import Conversation
+from fcutils.models import delete_model, load
+from fcutils.universe import Recipe, conversations, corner
+from fcutils.universe import load as load_universe
+
+RESULTS = Path(__file__).parent / "results" / "ablations.json"
+ROWS, DUE, NONE = 500, 40, 20  # trained on; asked where a call is due, and where none is
+SCORES = ("right tool", "whole call", "holds back")
+Rows = list[Conversation]
+
+
+class Misspelt(Gemma):
+    """One letter is missing where the token is registered: the marker that the rows have stays text, in pieces."""
+
+    added = tuple(token.replace("<tool_call>", "<tol_call>") for token in Gemma.added)
+    tokens = tuple(token.replace("<tool_call>", "<tol_call>") for token in Gemma.tokens)
+    tags = ("<tool_call>",)
+
+
+def course(count: int) -> Rows:
+    return read_rows(DATA / "train.jsonl")[:count]
+
+
+def named(mode: str) -> Rows:
+    """As many rows of the same corner, in which tools and parameters wear their own names, or ones made up for each row."""
+    where = corner(load_universe(), "train")
+    return list(islice(conversations(where, 5, Recipe(modes={mode: 1.0}, requests=(1, 2), tools=(1, 8))), ROWS))
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One row of the table. `group`: what is varied; the first of all is what the others are held against."""
+
+    group: str
+    rows: Callable[[], Rows] = lambda: course(ROWS)
+    base: str = "gemma"
+    dialect: Any = None
+    minutes: float = 1.0  # times those that are given
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+VARIANTS = {
+    "as it comes": Variant("everything"),
+    "prompts in the loss, too": Variant("the loss", options={"answers_only": False}),
+    "new rows frozen": Variant("new tokens", options={"train_rows": False}),
+    "a token misspelt": Variant("new tokens", dialect=Misspelt()),
+    "rank 2": Variant("rank", options={"rank": 2}),
+    "rank 32": Variant("rank", options={"rank": 32}),
+    "50 rows": Variant("rows", rows=lambda: course(50)),
+    "4,000 rows": Variant("rows", rows=lambda: course(4000)),
+    "own names": Variant("names", rows=lambda: named("own")),
+    "made-up names": Variant("names", rows=lambda: named("made_up")),
+    "from the pretrained model": Variant("base", base="gemma-base"),
+    "four times as long": Variant("time", minutes=4.0, rows=lambda: course(4000)),
+}
+
+
+def asked() -> Rows:
+    """Validation rows, cut behind the first reply."""
+    found = read_rows(DATA / "validation.jsonl")
+    due = [row for row in found if row.meta["kinds"][0] in ("single", "parallel")][:DUE]
+    none = [row for row in found if row.meta["kinds"][0] == "nothing"][:NONE]
+    return [first_exchange(row) for row in [*due, *none]]
+
+
+def measured(variant: Variant, rows: Rows, minutes: float, tiny: bool) -> dict[str, Any]:
+    loaded = load(variant.base)
+    how: dict[str, Any] = {"steps": 2, "batch": 1} if tiny else {"minutes": minutes * variant.minutes}
+    tuned = tune(loaded, variant.rows(), variant.dialect, leave_out_long=True, **how, **variant.options)
+    report = evaluate(tuned.engine(), rows, max_tokens=4 if tiny else 160, progress=False)
+    delete_model(loaded)
+    facts = {name: tuned.facts[name] for name in ("rows", "steps", "seconds", "adapter_bytes", "learnt_tokens_a_second")}
+    return {
+        "group": variant.group,
+        **facts,
+        "scores": {name: one for name, one in report.to_dict()["scores"].items() if name in SCORES},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=1.5, help="of training, for each variant")
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--tiny", action="store_true")
+    told = parser.parse_args()
+    rows = asked()[:2] if told.tiny else asked()
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["variants"] if told.only and RESULTS.exists() else {}
+    for name in told.only or VARIANTS:
+        print(f"-- {name}", flush=True)
+        kept[name] = measured(VARIANTS[name], rows, told.minutes, told.tiny)
+        print("  ", *(f"{score} {one['share']:.0%}" for score, one in kept[name]["scores"].items()), sep="  ", flush=True)
+        if not told.tiny:
+            _write(told.minutes, {each: kept[each] for each in VARIANTS if each in kept})
+
+
+def _write(minutes: float, variants: Mapping[str, Any]) -> None:
+    result = {
+        "command": "python benchmarks/ablations.py",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": versions(),
+        "settings": {"minutes": minutes, "seed": 0, "validation rows": DUE + NONE},
+        "variants": variants,
+    }
+    part = RESULTS.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", newline="\n")
+    part.replace(RESULTS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
