@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from serving import free_port, serving
 
 from fcutils.dialects import DIALECTS, DialectError
 from fcutils.engines.base import EngineError, Sampling
@@ -44,38 +37,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     engine.model.generation_config.eos_token_id = engine.model.generation_config.pad_token_id = engine.end_id
     engine.model.save_pretrained(folder)
     engine.tokenizer.save_pretrained(folder)
-    port = _free_port()
-    command = [Path(sys.executable).with_name("transformers"), "serve", folder, "--device", "cpu", "--host", "127.0.0.1"]
-    with (folder / "log.txt").open("w") as log:
-        server = subprocess.Popen(
-            [*map(str, command), "--port", str(port)],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", server, folder / "log.txt")
-        yield f"http://127.0.0.1:{port}/v1", str(folder)
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            if urllib.request.urlopen(address, timeout=5).status == 200:
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise RuntimeError(log.read_text())
+    with serving(folder) as address:
+        yield address, str(folder)
 
 
 def weather_box() -> Toolbox:
@@ -199,7 +162,7 @@ def part(index: int, arguments: str, name: str | None = None, id: str | None = N
 
 
 def test_nobody_answers() -> None:
-    assert "is the server running" in _trouble(ServerEngine(f"http://127.0.0.1:{_free_port()}/v1", "m", retries=0))
+    assert "is the server running" in _trouble(ServerEngine(f"http://127.0.0.1:{free_port()}/v1", "m", retries=0))
 
 
 def test_a_web_page_in_place_of_an_answer() -> None:

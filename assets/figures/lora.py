@@ -5,7 +5,7 @@ from __future__ import annotations
 from drawing import Drawing, save
 
 WORDS = (
-    "A vector x goes two ways. Above, through the frozen matrix W, out by in numbers. Below, through two thin matrices that are "
+    "A vector x goes two ways. Above, through the frozen matrix W, out by in numbers. Below, through two thin ones that are "
     "trained: A leads down to r numbers, B leads up again, and the result is multiplied by alpha over r. Both ways are added. "
     "B begins at zero, so that at first nothing is changed."
 )
