@@ -1,6 +1,6 @@
 """What is wrong with a value, in one or two sentences that help whoever wrote it: which part, what was given, what is wanted.
 
-Knows Pydantic's errors and puts them in a model's words. Does not know tools.
+Knows Pydantic's errors and puts them in a model's words; cuts what is too long. Does not know tools.
 """
 
 from __future__ import annotations
@@ -140,3 +140,11 @@ def _listed(words: Sequence[str], most: int = 10) -> str:
 def _together(sentences: Sequence[str]) -> str:
     rest = len(sentences) - _MOST
     return " ".join(sentences[:_MOST]) + (f" ({rest} more of this kind.)" if rest > 0 else "")
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters; where it was longer, it ends with a mark that says so."""
+    if len(text) <= most:
+        return text
+    mark = f"… [cut: {len(text):,} characters, of which this is the beginning]"
+    return text[: most - len(mark)] + mark

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError as BadSchema
 from jsonschema.exceptions import best_match
 
-from fcutils.complaint import no_such
+from fcutils.complaint import cut, no_such
 from fcutils.messages import dumps
 from fcutils.schema import Schema
 
@@ -60,7 +60,7 @@ def visible(words: Any) -> str:
     """What a person would see of a text; where it is too long, it ends with a mark that says so."""
     text = words if isinstance(words, str) else ""
     text = "".join(char for char in text if char == "\n" or unicodedata.category(char)[0] != "C").strip()
-    return text if len(text) <= MAX_WORDS else f"{text[:MAX_WORDS]}… [cut: {len(text):,} characters]"
+    return cut(text, MAX_WORDS)
 
 
 def complaint(arguments: Any, parameters: Schema) -> str | None:

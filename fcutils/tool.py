@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json, to_jsonable_python
 
-from fcutils.complaint import Properties, boolean_for_integer, complain_of_arguments, complain_of_result
+from fcutils.complaint import Properties, boolean_for_integer, complain_of_arguments, complain_of_result, cut
 from fcutils.messages import ObservationKind, dumps
 from fcutils.schema import arguments_model, is_model, parameters_of, return_adapter
 
@@ -105,13 +105,13 @@ class Tool:
         try:
             content = self._to_json(result)
             whole = content if isinstance(content, str) else dumps(content)
-            text = _cut(whole, self.max_output)
+            text = cut(whole, self.max_output)
             text.encode()  # half a surrogate pair passes for JSON, but cannot be sent anywhere
         except ValidationError as error:
-            return Outcome(_cut(complain_of_result(error, to_jsonable_python(result)), self.max_output), "bad_result")
+            return Outcome(cut(complain_of_result(error, to_jsonable_python(result)), self.max_output), "bad_result")
         except Exception as error:
             words = f"The tool returned a {type(result).__name__} that JSON cannot hold: {describe(error)}"
-            return Outcome(_cut(words, self.max_output), "bad_result")
+            return Outcome(cut(words, self.max_output), "bad_result")
         if text != whole or isinstance(content, str):
             return Outcome(text, truncated=text != whole)
         return Outcome(from_json(text))
@@ -129,15 +129,7 @@ class Tool:
     def _failed(self, error: BaseException) -> Outcome:
         if isinstance(error, SystemExit):
             return Outcome("The tool tried to end the program.", "failed")
-        return Outcome(_cut(describe(error), self.max_output), "failed")
-
-
-def _cut(text: str, most: int) -> str:
-    """A text of at most so many characters; where it was longer, it ends with a mark that says so."""
-    if len(text) <= most:
-        return text
-    mark = f"… [cut: {len(text):,} characters, of which this is the beginning]"
-    return text[: most - len(mark)] + mark
+        return Outcome(cut(describe(error), self.max_output), "failed")
 
 
 def describe(error: BaseException) -> str:

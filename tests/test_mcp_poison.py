@@ -75,7 +75,7 @@ def test_words_that_nobody_sees_are_taken_out_and_long_ones_cut() -> None:
         described = [tool["function"]["description"] for tool in box.tools]
     assert described[0] == "Do it.[8m\nNow."
     assert len(described[1]) < 1_100
-    assert "[cut: 49,999 characters]" in described[1]
+    assert "[cut: 49,999 characters, of which this is the beginning]" in described[1]
 
 
 def test_names_become_names_and_two_cannot_become_one() -> None:

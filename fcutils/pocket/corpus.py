@@ -19,6 +19,7 @@ from fcutils.universe.writer import conversation
 
 WEIGHTS = {"text": 1.0, "structure": 1.0, "name": 2.0, "value": 2.0}
 DECIDED = 3.0  # how much more the first token of a name, a value or a stretch of text counts: the rest mostly follows from it
+DECIDING = {"value": 2}  # how many tokens decide: a value's first one is often its quotation mark
 PROMPT_WEIGHT = 0.15  # of one prompt token; only every PROMPT_EVERY-th is looked at, at so much more weight
 PROMPT_EVERY = 8
 
@@ -37,11 +38,12 @@ def weigh(encoded: Encoded, rng: Random, refused: Collection[int] = ()) -> Examp
 
     `refused`: replies, by their number, that are not to be learnt.
     """
-    start, before = rng.randrange(PROMPT_EVERY), None
+    start, before, since = rng.randrange(PROMPT_EVERY), None, 0
     weights = []
     for i, (learn, part) in enumerate(zip(encoded.learn, encoded.parts, strict=True)):
+        since = since + 1 if (learn, part) == before else 0
         if learn:
-            weights.append(WEIGHTS[part] * (DECIDED if (learn, part) != before else 1.0))
+            weights.append(WEIGHTS[part] * (DECIDED if since < DECIDING.get(part, 1) else 1.0))
         else:
             weights.append(PROMPT_WEIGHT * PROMPT_EVERY * ((i + start) % PROMPT_EVERY == 0))
         before = (learn, part)
