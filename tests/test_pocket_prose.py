@@ -66,6 +66,7 @@ def test_every_call_is_said_in_plain_words_with_all_its_values(talks):
             for call in message.calls:
                 calls += 1
                 assert prose.OPENING in message.content
+                assert dialect.thinks or re.match("(First |Now )?I would", message.content)
                 assert all(value in message.content for value in prose.values_of(call)), message
                 assert (f"use {call.name} to " in message.content) == (dialect.style == "naming")
                 named = all(f"{key} set to " in message.content for key in prose.leaves(call.arguments))
@@ -105,10 +106,8 @@ def test_a_second_step_is_foretold_by_its_tool_and_said_when_its_values_are_ther
     found = (one for one in prose.talks(where, 3, recipe) if one[0].meta["kinds"] == ["sequence"])
     for talk, _, _ in islice(found, 10):
         first, second = (message for message in talk.messages if message.calls)
-        assert (
-            first.content.startswith("First I would ") and f"use {second.calls[0].name} with what that gives" in first.content
-        )
-        assert second.content.startswith("Now I would ")
+        assert "First I would " in first.content and f"use {second.calls[0].name} with what that gives" in first.content
+        assert "Now I would " in second.content
 
 
 def test_a_phrase_says_what_its_template_leaves_out_under_the_offered_names(where):
@@ -199,7 +198,7 @@ def answers(one, rows, change):
     tools = {tool.name: tool for domain in load().domains.values() for tool in domain.tools.values()}
     found = {}
     for row in rows:
-        said = prose.prose(row, tools, Random(0), prose_score.DIALECT.style)
+        said = prose.prose(row, tools, Random(0), prose_score.DIALECT)
         at = next(i for i, message in enumerate(said.messages) if message.role == "assistant")
         found[str(row.messages[:at])] = change(said.messages[at].content)
     return found

@@ -31,6 +31,7 @@ PLAINLY = (  # what the prompt asks for: to say what one would do,
     "Say in a sentence what you would do.",
     "Answer in plain words. When no tool fits, say so; when a value is missing, ask for it.",
     "Tell the user what you would do with these tools.",
+    "Think first. Then say what you would do.",
 )
 NAMING = (  # or to say which tool one would take, too
     "Say which tool you would use, and what for.",
@@ -40,7 +41,9 @@ NAMING = (  # or to say which tool one would take, too
 DETAILED = (  # or which parameter gets which value: still prose, and all that a call will need.
     "Say which tool you would use, and which parameter is set to what.",
     "Name the tool and the value of each parameter. When no tool fits, say so; when a value is missing, ask for it.",
+    "Think first. Then say which tool you would use, and which parameter is set to what.",
 )
+STYLES = (PLAINLY, NAMING, DETAILED, DETAILED)  # one is drawn, and then one of its instructions
 RESULTS = ("Result:", "This is what came back:", "It says:")
 SHOWN_RESULT = 0.6  # of the calls; the others end with what the model would do
 KINDS = {kind: share for kind, share in MIX.items() if kind != "mending"}  # nothing is called, so nothing is refused
@@ -65,6 +68,10 @@ class Prose(Gemma):
     @property
     def style(self) -> Style:
         return "naming" if self.instruction in NAMING else "detailed" if self.instruction in DETAILED else "plain"
+
+    @property
+    def thinks(self) -> bool:
+        return self.instruction.startswith("Think first.")
 
     def start(self, tools: Sequence[Mapping[str, Any]], system: str, user: str) -> list[Piece]:
         functions = [LISTINGS[self.listing](tool["function"]) for tool in tools if self.listing != "json"]
@@ -108,8 +115,9 @@ def leaves(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flattened(arguments).items() if not isinstance(value, Mapping)}
 
 
-def prose(talk: Conversation, tools: Mapping[str, Tool], rng: Random, style: Style) -> Conversation:
-    """The conversation in plain words: each call said in a sentence, beside which it is kept; some results left out.
+def prose(talk: Conversation, tools: Mapping[str, Tool], rng: Random, dialect: Prose) -> Conversation:
+    """The conversation in plain words: each call said in a sentence, beside which it is kept, and behind what was thought where
+    that is asked for; some results left out.
 
     `tools`: the authored tools by their own names, in which `meta.targets` names the calls.
     """
@@ -121,9 +129,10 @@ def prose(talk: Conversation, tools: Mapping[str, Tool], rng: Random, style: Sty
         if message.role == "user":
             skipping = False
         if message.calls:
-            steps = [step(tools[next(targets)], call, list(offered[call.name]), style) for call in message.calls]
+            steps = [step(tools[next(targets)], call, list(offered[call.name]), dialect.style) for call in message.calls]
             more, before = _next_call(talk, at), bool(messages) and messages[-1].role == "tool"
             text = sentence(steps, more, before)
+            text = f"{message.thought} {text}" if dialect.thinks and message.thought else text
             skipping = not more and not before and rng.random() >= SHOWN_RESULT
             messages.append(replace(message, content=text, thought=""))
         elif not skipping:
@@ -197,9 +206,9 @@ def talks(where: Corner, seed: Any, recipe: Recipe) -> Iterator[tuple[Conversati
         talk = conversation(where, rng, recipe)
         if talk is None:
             continue
-        asked = rng.choice(rng.choice((PLAINLY, NAMING, DETAILED)))
+        asked = rng.choice(rng.choice(STYLES))
         dialect = Prose(asked, rng.choice(RESULTS), drawn(rng, listings(recipe)))
-        yield prose(talk, tools, rng, dialect.style), dialect, rng
+        yield prose(talk, tools, rng, dialect), dialect, rng
 
 
 def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int) -> Iterator[Example]:
