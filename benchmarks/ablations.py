@@ -1,10 +1,11 @@
 """What does each choice of the fine-tuning recipe do? The same model, minutes and validation rows; one thing changed at a time.
 
-    python benchmarks/ablations.py [--minutes 1.5] [--only NAME ...]     writes results/ablations.json, after each variant
+    python benchmarks/ablations.py [--minutes 1] [--only NAME ...]     writes results/ablations.json, after each variant
     python benchmarks/ablations.py --tiny                                tries every variant for two steps, writes nothing
 
 `gemma` learns the thinking format from the course's training rows. Scored on validation rows, none of which is in a test set:
-requests that a tool can meet, and requests that none can. `--only` measures some variants anew and keeps the others.
+requests that a tool can meet, and requests that none can. Beside the replies, what the right ones cost the model, in nats: that
+tells small differences apart where a few dozen replies cannot. `--only` measures some variants anew and keeps the others.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fcutils.dataset import DATA, read_rows
+from fcutils.dialects import encode
 from fcutils.dialects.gemma import Gemma
+from fcutils.engines.local import LocalEngine
 from fcutils.evaluate import evaluate, first_exchange
 from fcutils.finetune import tune
 from fcutils.finetune.saved import versions
@@ -32,7 +37,7 @@ from fcutils.universe import Recipe, conversations, corner
 from fcutils.universe import load as load_universe
 
 RESULTS = Path(__file__).parent / "results" / "ablations.json"
-ROWS, DUE, NONE = 500, 40, 20  # trained on; asked where a call is due, and where none is
+ROWS, DUE, NONE = 500, 30, 15  # trained on; asked where a call is due, and where none is
 SCORES = ("right tool", "whole call", "holds back")
 Rows = list[Conversation]
 
@@ -95,19 +100,27 @@ def measured(variant: Variant, rows: Rows, minutes: float, tiny: bool) -> dict[s
     loaded = load(variant.base)
     how: dict[str, Any] = {"steps": 2, "batch": 1} if tiny else {"minutes": minutes * variant.minutes}
     tuned = tune(loaded, variant.rows(), variant.dialect, leave_out_long=True, **how, **variant.options)
-    report = evaluate(tuned.engine(), rows, max_tokens=4 if tiny else 160, progress=False)
+    engine = tuned.engine()
+    report = evaluate(engine, rows, max_tokens=4 if tiny else 160, progress=False)
+    nats = sum(cost(engine, row) for row in rows) / len(rows)
     delete_model(loaded)
     facts = {name: tuned.facts[name] for name in ("rows", "steps", "seconds", "adapter_bytes", "learnt_tokens_a_second")}
-    return {
-        "group": variant.group,
-        **facts,
-        "scores": {name: one for name, one in report.to_dict()["scores"].items() if name in SCORES},
-    }
+    scores = {name: one for name, one in report.to_dict()["scores"].items() if name in SCORES}
+    return {"group": variant.group, **facts, "nats a reply": round(nats, 2), "scores": scores}
+
+
+def cost(engine: LocalEngine, row: Conversation) -> float:
+    """Minus the log-probability of what the row's reply says, however many tokens that is."""
+    encoded = encode(engine.dialect.render(row), engine.tokenizer)
+    ids, learn = torch.tensor([encoded.ids], device=engine.model.device), torch.tensor(encoded.learn[1:])
+    with torch.inference_mode():
+        logits = engine.model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1).cpu()
+    return -float(logits.gather(1, ids[0, 1:, None].cpu())[learn].sum())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=1.5, help="of training, for each variant")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of training, for each variant")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--tiny", action="store_true")
     told = parser.parse_args()
@@ -116,14 +129,15 @@ def main() -> None:
     for name in told.only or VARIANTS:
         print(f"-- {name}", flush=True)
         kept[name] = measured(VARIANTS[name], rows, told.minutes, told.tiny)
-        print("  ", *(f"{score} {one['share']:.0%}" for score, one in kept[name]["scores"].items()), sep="  ", flush=True)
+        print("  ", *(f"{score} {one['share']:.0%}" for score, one in kept[name]["scores"].items()), end="")
+        print(f"  {kept[name]['nats a reply']:.2f} nats a reply", flush=True)
         if not told.tiny:
             _write(told.minutes, {each: kept[each] for each in VARIANTS if each in kept})
 
 
 def _write(minutes: float, variants: Mapping[str, Any]) -> None:
     result = {
-        "command": "python benchmarks/ablations.py",
+        "command": " ".join(["python benchmarks/ablations.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions": versions(),

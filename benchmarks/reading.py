@@ -206,10 +206,9 @@ def finetune(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def ablations(found: Mapping[str, Any]) -> Iterator[Finding]:
-    shares = {name: 100 * one["scores"]["whole call"]["share"] for name, one in found["variants"].items()}
-    n = next(iter(found["variants"].values()))["scores"]["whole call"]["n"]
-    what = f"whole calls after {found['settings']['minutes']:g} minutes of LoRA, one choice changed at a time"
-    yield Finding(what, "%", shares, f"{n} validation rows: 95 % intervals are some 15 points wide to each side", less=False)
+    nats = {name: one["nats a reply"] for name, one in found["variants"].items()}
+    what = f"what the right reply costs after {found['settings']['minutes']:g} minutes of LoRA, one choice changed at a time"
+    yield Finding(what, "nats", nats, f"{found['settings']['validation rows']} validation rows; a perfect model: 0")
 
 
 def tuned(found: Mapping[str, Any]) -> Iterator[Finding]:

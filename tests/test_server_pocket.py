@@ -11,15 +11,16 @@ from openai import OpenAI
 from serving import serving
 
 from fcutils.__main__ import main
-from fcutils.dataset import DATA
+from fcutils.dataset import write_rows
 from fcutils.engines.server import ServerEngine
-from fcutils.evaluate import Report
+from fcutils.evaluate import Report, first_exchange
 from fcutils.models import HOME
 from fcutils.parsing import parse_reply
+from fcutils.pocket.measures import rows_of
 from fcutils.pocket.sample import prompt
 
 FOLDER = HOME / "pocket-hermes"
-ROWS = 6
+ROWS = 4
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +54,14 @@ def test_our_engine_gets_the_same_calls(address: str) -> None:
         assert [(call.name, call.arguments) for call in got] == [(call.name, call.arguments) for call in wanted]
 
 
-def test_an_evaluation_of_a_server_agrees_with_one_of_the_model(address: str, tmp_path, capsys) -> None:
-    reports = []
+def test_an_evaluation_of_a_server_agrees_with_one_of_the_model(address: str, tmp_path) -> None:
+    """On rows that the model answers well: where a call's JSON is broken, this server breaks off its stream."""
+    rows, reports = tmp_path / "rows.jsonl", []
+    write_rows([first_exchange(rows_of(one["set"], one["row"] + 1)[one["row"]]) for one in kept()[:ROWS]], rows)
     for name, engine in {"served": ["--engine", address, "--model", str(FOLDER)], "here": ["--model", "hermes3"]}.items():
         out = tmp_path / f"{name}.json"
-        rows = ["--data", str(DATA / "test_unseen_phrasings.jsonl"), "--limit", str(ROWS)]
-        assert main(["evaluate", *engine, *rows, "--out", str(out)]) == 0
+        assert main(["evaluate", *engine, "--data", str(rows), "--max-tokens", "96", "--out", str(out)]) == 0
         reports.append(Report.load(out))
     served, here = reports
-    assert served.fingerprint == here.fingerprint and not served.failed
-    agree = [one.marks == other.marks for one, other in zip(served.outcomes, here.outcomes, strict=True)]
-    assert sum(agree) >= len(agree) - 1, "but for one narrow choice, perhaps"
+    assert served.fingerprint == here.fingerprint and len(served.outcomes) == ROWS
+    assert [one.marks for one in served.outcomes] == [one.marks for one in here.outcomes]
