@@ -1,6 +1,6 @@
-"""What does each choice of the fine-tuning recipe do? The same model, minutes and validation rows; one thing changed at a time.
+"""What does each choice of the fine-tuning recipe do? The same model, steps and validation rows; one thing changed at a time.
 
-    python benchmarks/ablations.py [--minutes 1] [--only NAME ...]     writes results/ablations.json, after each variant
+    python benchmarks/ablations.py [--steps 100] [--only NAME ...]     writes results/ablations.json, after each variant
     python benchmarks/ablations.py --tiny                                tries every variant for two steps, writes nothing
 
 `gemma` learns the thinking format from the course's training rows. Scored on validation rows, none of which is in a test set:
@@ -54,10 +54,10 @@ def course(count: int) -> Rows:
     return read_rows(DATA / "train.jsonl")[:count]
 
 
-def named(mode: str) -> Rows:
-    """As many rows of the same corner, in which tools and parameters wear their own names, or ones made up for each row."""
+def made_up() -> Rows:
+    """As many rows of the same corner, in which tools and parameters have names made up for each row."""
     where = corner(load_universe(), "train")
-    return list(islice(conversations(where, 5, Recipe(modes={mode: 1.0}, requests=(1, 2), tools=(1, 8))), ROWS))
+    return list(islice(conversations(where, 5, Recipe(modes={"made_up": 1.0}, requests=(1, 2), tools=(1, 8))), ROWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Variant:
     rows: Callable[[], Rows] = lambda: course(ROWS)
     base: str = "gemma"
     dialect: Any = None
-    minutes: float = 1.0  # times those that are given
+    longer: int = 1  # times the steps that are given
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,10 +81,9 @@ VARIANTS = {
     "rank 32": Variant("rank", options={"rank": 32}),
     "50 rows": Variant("rows", rows=lambda: course(50)),
     "4,000 rows": Variant("rows", rows=lambda: course(4000)),
-    "own names": Variant("names", rows=lambda: named("own")),
-    "made-up names": Variant("names", rows=lambda: named("made_up")),
+    "made-up names": Variant("names", rows=made_up),
     "from the pretrained model": Variant("base", base="gemma-base"),
-    "four times as long": Variant("time", minutes=4.0, rows=lambda: course(4000)),
+    "four times as long": Variant("time", longer=4, rows=lambda: course(4000)),
 }
 
 
@@ -96,12 +95,12 @@ def asked() -> Rows:
     return [first_exchange(row) for row in [*due, *none]]
 
 
-def measured(variant: Variant, rows: Rows, minutes: float, tiny: bool) -> dict[str, Any]:
+def measured(variant: Variant, rows: Rows, steps: int, tiny: bool) -> dict[str, Any]:
     loaded = load(variant.base)
-    how: dict[str, Any] = {"steps": 2, "batch": 1} if tiny else {"minutes": minutes * variant.minutes}
+    how: dict[str, Any] = {"steps": 2, "batch": 1} if tiny else {"steps": steps * variant.longer}
     tuned = tune(loaded, variant.rows(), variant.dialect, leave_out_long=True, **how, **variant.options)
     engine = tuned.engine()
-    report = evaluate(engine, rows, max_tokens=4 if tiny else 160, progress=False)
+    report = evaluate(engine, rows, max_tokens=4 if tiny else 96, progress=False)
     nats = sum(cost(engine, row) for row in rows) / len(rows)
     delete_model(loaded)
     facts = {name: tuned.facts[name] for name in ("rows", "steps", "seconds", "adapter_bytes", "learnt_tokens_a_second")}
@@ -120,7 +119,7 @@ def cost(engine: LocalEngine, row: Conversation) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=1.0, help="of training, for each variant")
+    parser.add_argument("--steps", type=int, default=100, help="of training, of four rows each, for each variant")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--tiny", action="store_true")
     told = parser.parse_args()
@@ -128,20 +127,20 @@ def main() -> None:
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["variants"] if told.only and RESULTS.exists() else {}
     for name in told.only or VARIANTS:
         print(f"-- {name}", flush=True)
-        kept[name] = measured(VARIANTS[name], rows, told.minutes, told.tiny)
+        kept[name] = measured(VARIANTS[name], rows, told.steps, told.tiny)
         print("  ", *(f"{score} {one['share']:.0%}" for score, one in kept[name]["scores"].items()), end="")
         print(f"  {kept[name]['nats a reply']:.2f} nats a reply", flush=True)
         if not told.tiny:
-            _write(told.minutes, {each: kept[each] for each in VARIANTS if each in kept})
+            _write(told.steps, {each: kept[each] for each in VARIANTS if each in kept})
 
 
-def _write(minutes: float, variants: Mapping[str, Any]) -> None:
+def _write(steps: int, variants: Mapping[str, Any]) -> None:
     result = {
         "command": " ".join(["python benchmarks/ablations.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions": versions(),
-        "settings": {"minutes": minutes, "seed": 0, "validation rows": DUE + NONE},
+        "settings": {"steps": steps, "seed": 0, "validation rows": DUE + NONE},
         "variants": variants,
     }
     part = RESULTS.with_suffix(".part")

@@ -207,7 +207,7 @@ def finetune(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 def ablations(found: Mapping[str, Any]) -> Iterator[Finding]:
     nats = {name: one["nats a reply"] for name, one in found["variants"].items()}
-    what = f"what the right reply costs after {found['settings']['minutes']:g} minutes of LoRA, one choice changed at a time"
+    what = f"what the right reply costs after {found['settings']['steps']} steps of LoRA, one choice changed at a time"
     yield Finding(what, "nats", nats, f"{found['settings']['validation rows']} validation rows; a perfect model: 0")
 
 
