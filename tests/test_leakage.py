@@ -99,7 +99,7 @@ def pocket_texts(name, where, count):
         found = islice(prose.talks(where, 9, recipe), count)
         return ["".join(piece.text for piece in dialect.render(talk)) for talk, dialect, _ in found]
     return [
-        "".join(piece.text for piece in formats.dialect_for(Random(number), Recipe()).render(talk))
+        "".join(piece.text for piece in formats.dialect_for(Random(number)).render(talk))
         for number, talk in enumerate(islice(conversations(where, 9), count))
     ]
 

@@ -78,11 +78,11 @@ def make_tokenizer(name: str, folder: Path) -> None:
 
 def _chats(name: str) -> Iterator[str]:
     from fcutils.pocket.formats import dialect_for
-    from fcutils.universe import Recipe, conversations, corner, load
+    from fcutils.universe import conversations, corner, load
 
     rng = Random(name)
     for talk in conversations(corner(load(), "train"), 7):
-        yield "".join(piece.text for piece in dialect_for(rng, Recipe()).render(talk))
+        yield "".join(piece.text for piece in dialect_for(rng).render(talk))
 
 
 def _prose() -> Iterator[str]:

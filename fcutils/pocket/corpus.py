@@ -70,7 +70,7 @@ def refused_replies(talk: Conversation) -> set[int]:
 
 
 def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int = 2048) -> Iterator[Example]:
-    """Without end: conversations in changing formats, none longer than `longest`; a brief recipe lists its tools in brief."""
+    """Without end: conversations in changing formats, none longer than `longest`."""
     number = 0
     while True:
         rng = Random(f"corpus/{seed}/{number}")
@@ -78,7 +78,7 @@ def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: 
         talk = conversation(where, rng, recipe)
         if talk is None:
             continue
-        example = written(talk, dialect_for(rng, recipe), tokenizer, rng)
+        example = written(talk, dialect_for(rng), tokenizer, rng)
         if len(example.ids) <= longest:
             yield example
 

@@ -1,8 +1,8 @@
 """The formats in which a pocket model sees tools and calls: those of two families, and ones made up on the spot.
 
 A made-up format exists in its prompt alone, which describes it, so that a model follows the format it is shown. One family of
-formats (square brackets around `{"tool": …, "input": …}`) is never shown in training: it is the proof. Tools stand as JSON,
-or in brief, a line each, so that many choices fit in few tokens.
+formats (square brackets around `{"tool": …, "input": …}`) is never shown in training: it is the proof. Tools mostly stand as
+JSON; now and then in brief, a line each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from fcutils.dialects import Dialect, Piece, get
 from fcutils.dialects.base import call_pieces, learnt, tool_lines
 from fcutils.dialects.hermes import ChatML
 from fcutils.messages import Message, dumps
-from fcutils.universe import Recipe
 
 FORMATS = {"hermes": 0.5, "openhermes": 0.25, "shown": 0.25}  # where tools are listed as JSON; else the format is made up
 
@@ -35,7 +34,7 @@ class Shown(ChatML):
     whole: bool = True  # tools as {"type": "function", ...} or the bare function
     array: bool = False  # tools as one JSON list
     wording: int = 0
-    listing: str = "json"  # or "lines", a line a parameter; or "signature", a line a tool: short, so that many choices fit
+    listing: str = "json"  # or "lines", a line a parameter; or "signature", a line a tool
 
     name = "shown"
 
@@ -84,14 +83,8 @@ def _lines(function: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-LISTINGS = {"signature": _signature, "lines": _lines}  # beside JSON: short, so that many choices fit
-FULL_LISTINGS = {"json": 0.85, "signature": 0.08, "lines": 0.07}
-SHORT_LISTINGS = {"json": 0.15, "signature": 0.5, "lines": 0.35}
-
-
-def listings(recipe: Recipe) -> dict[str, float]:
-    """How often tools are listed how: in brief where the recipe is brief."""
-    return SHORT_LISTINGS if recipe.brief else FULL_LISTINGS
+LISTINGS = {"signature": _signature, "lines": _lines}  # beside JSON
+LISTED = {"json": 0.8, "signature": 0.1, "lines": 0.1}  # a call names a tool as its JSON does, which says where to look
 
 
 def drawn(rng: Random, shares: Mapping[str, float]) -> str:
@@ -133,7 +126,7 @@ def shown(rng: Random, listing: str = "json") -> Shown:
 HELD_OUT = Shown("[USE_TOOL]", "[/USE_TOOL]", "tool", "input", "[GIVEN]", "[/GIVEN]", " ", False, True, 2)
 
 
-def dialect_for(rng: Random, recipe: Recipe) -> Dialect:
-    listing = drawn(rng, listings(recipe))
+def dialect_for(rng: Random) -> Dialect:
+    listing = drawn(rng, LISTED)
     name = drawn(rng, FORMATS) if listing == "json" else "shown"
     return shown(rng, listing) if name == "shown" else get(name)

@@ -18,7 +18,7 @@ from fcutils.dialects.base import learnt, tool_lines
 from fcutils.dialects.gemma import HEAD, Gemma
 from fcutils.messages import Conversation, Message, ToolCall
 from fcutils.pocket.corpus import Example, written
-from fcutils.pocket.formats import LISTINGS, drawn, listings
+from fcutils.pocket.formats import LISTED, LISTINGS, drawn
 from fcutils.universe import Corner, Recipe, Tool
 from fcutils.universe.disguise import words_of
 from fcutils.universe.episodes import flattened, plain
@@ -207,7 +207,7 @@ def talks(where: Corner, seed: Any, recipe: Recipe) -> Iterator[tuple[Conversati
         if talk is None:
             continue
         asked = rng.choice(rng.choice(STYLES))
-        dialect = Prose(asked, rng.choice(RESULTS), drawn(rng, listings(recipe)))
+        dialect = Prose(asked, rng.choice(RESULTS), drawn(rng, LISTED))
         yield prose(talk, tools, rng, dialect), dialect, rng
 
 
