@@ -11,18 +11,14 @@ tells small differences apart where a few dozen replies cannot. `--only` measure
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
+from keeping import keep, kept  # a script's folder is on its path
 
 from fcutils.dataset import DATA, read_rows
 from fcutils.dialects import encode
@@ -36,7 +32,6 @@ from fcutils.models import delete_model, load
 from fcutils.universe import Recipe, conversations, corner
 from fcutils.universe import load as load_universe
 
-RESULTS = Path(__file__).parent / "results" / "ablations.json"
 ROWS, DUE, NONE = 500, 30, 15  # trained on; asked where a call is due, and where none is
 SCORES = ("right tool", "whole call", "holds back")
 Rows = list[Conversation]
@@ -124,28 +119,22 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     told = parser.parse_args()
     rows = asked()[:2] if told.tiny else asked()
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["variants"] if told.only and RESULTS.exists() else {}
+    there = kept().get("variants", {}) if told.only else {}
     for name in told.only or VARIANTS:
         print(f"-- {name}", flush=True)
-        kept[name] = measured(VARIANTS[name], rows, told.steps, told.tiny)
-        print("  ", *(f"{score} {one['share']:.0%}" for score, one in kept[name]["scores"].items()), end="")
-        print(f"  {kept[name]['nats a reply']:.2f} nats a reply", flush=True)
+        there[name] = measured(VARIANTS[name], rows, told.steps, told.tiny)
+        print("  ", *(f"{score} {one['share']:.0%}" for score, one in there[name]["scores"].items()), end="")
+        print(f"  {there[name]['nats a reply']:.2f} nats a reply", flush=True)
         if not told.tiny:
-            _write(told.steps, {each: kept[each] for each in VARIANTS if each in kept})
+            _write(told.steps, {each: there[each] for each in VARIANTS if each in there})
 
 
 def _write(steps: int, variants: Mapping[str, Any]) -> None:
     result = {
-        "command": " ".join(["python benchmarks/ablations.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": versions(),
         "settings": {"steps": steps, "seed": 0, "validation rows": DUE + NONE},
         "variants": variants,
     }
-    part = RESULTS.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", newline="\n")
-    part.replace(RESULTS)
+    keep(result, *versions())
 
 
 if __name__ == "__main__":

@@ -10,20 +10,16 @@ The peer asks, for every token of the vocabulary, whether the text so far with i
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from keeping import keep  # a script's folder is on its path
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 from transformers import AutoTokenizer
@@ -36,7 +32,6 @@ from fcutils.pocket.models import build
 from fcutils.toolbox import Toolbox
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results" / "constrained.json"
 TOKENIZER = ROOT / "assets" / "models" / "pocket-hermes"
 GOAL, ROUNDS = 15.0, 7
 
@@ -158,12 +153,8 @@ def main() -> None:
     share = 100 * (best["constrained"] / best["free"] - 1)
     middle = 100 * (times["constrained"]["median"] / times["free"]["median"] - 1)
     result = {
-        "command": "python benchmarks/constrained.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores (shared), "
-        f"{torch.get_num_threads()} threads, Python {platform.python_version()}",
         "load": load,
-        "versions": {name: version(name) for name in ("llguidance", "torch", "transformers")},
+        "threads": torch.get_num_threads(),
         "model": {"shape": "pocket-hermes", "vocabulary": len(tokenizer), "weights": "random"},
         "tokens in a call": len(ids),
         "tokens a second": {name: round(1 / seconds, 1) for name, seconds in best.items()},
@@ -177,8 +168,7 @@ def main() -> None:
         "bound": "llguidance's mask over the vocabulary (here every token twice: it says something else behind glue) and its "
         "application to the logits: no more for a larger model, whose share of the time it is then smaller",
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(result, "llguidance", "torch", "transformers")
     for name in ("tokens in a call", "tokens a second", "ms a token", "once, in ms", "goal, % of decoding time", "bound"):
         print(f"{name}: {result[name]}")
 

@@ -10,16 +10,13 @@ write the same tokens: counted, and compared. Seconds are the process's own, of 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from keeping import keep  # a script's folder is on its path
 from transformers import AutoTokenizer, GenerationConfig
 
 from fcutils.dataset import DATA
@@ -30,7 +27,6 @@ from fcutils.messages import Conversation, Message
 from fcutils.parsing import parse_reply
 from fcutils.pocket.models import build
 
-RESULTS = Path(__file__).parent / "results" / "evaluation.json"
 TOKENIZER = Path(__file__).resolve().parents[1] / "assets" / "models" / "pocket-hermes"
 REQUESTS, NEW, ROWS = 64, 32, 32  # requests asked, tokens of a reply, rows of a stock batch
 JUDGED, ROUNDS = 1_000, 3
@@ -97,18 +93,13 @@ def main() -> None:
         "stock generate, one by one": lambda: stock(engine, talks, 1),
     }
     asked = {name: seconds(work) for name, work in ways.items()}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores (shared), Python {platform.python_version()}"
     found = {
-        "command": "python benchmarks/evaluation.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-        "versions": {name: version(name) for name in ("torch", "transformers")},
         "requests": len(talks),
         "seconds of CPU": {name: round(took, 2) for name, (took, _) in asked.items()},
         "tokens written": {name: count for name, (_, count) in asked.items()},
         "µs a reply": judging(asks[:JUDGED], engine),
     }
-    RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(found, "torch", "transformers")
     print(json.dumps(found, indent=1, ensure_ascii=False))
 
 

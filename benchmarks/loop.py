@@ -13,16 +13,11 @@ count what others take, stand beside them. Writes `benchmarks/results/loop.json`
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,16 +25,15 @@ from typing import Any
 import psutil
 import torch
 from dictated import TURNS, WORDS, Dictate, Dictation, Turn, sized, toolbox, turns
-from transformers import AutoTokenizer, DynamicCache, GenerationConfig, LogitsProcessorList
+from keeping import keep  # a script's folder is on its path
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
 
-from fcutils import models
 from fcutils.engines.local import LocalEngine
 from fcutils.loop import Answer, Observed, ToolLoop
 from fcutils.messages import Conversation
-from fcutils.pocket.models import build
+from fcutils.models import load as load_model
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "loop.json"
 LENGTHS = (1024, 2048, 4096)
 REPEATS = 5
 DECODED = 128  # tokens, where decoding is timed
@@ -249,17 +243,6 @@ def seconds_to_read(size: int) -> float:
 # ---- the report --------------------------------------------------------------------------------------------------------
 
 
-def open_pocket() -> tuple[LocalEngine, str]:
-    """pocket-hermes; as long as it has no weights, its shape with random ones, which cost the same."""
-    if (models.HOME / "pocket-hermes" / models.SUMS).is_file():
-        loaded = models.load("hermes3", full=False)
-        return LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect, name=loaded.name), "pocket-hermes"
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "assets" / "models" / "pocket-hermes")
-    torch.manual_seed(0)
-    made = LocalEngine(build("pocket-hermes", len(tokenizer)), tokenizer, "hermes", name="random")
-    return made, "the shape of pocket-hermes with random weights: it is not trained yet, and speed does not hang on that"
-
-
 def goals(lengths: dict[int, dict[str, Any]], speeds: dict[int, dict[str, float]]) -> dict[str, dict[str, Any]]:
     extra = max(one[LOOP]["tokens forwarded"] - one["the fewest tokens that can be forwarded"] for one in lengths.values())
     ahead = [one["re-sending, times this loop's seconds"] for one in lengths.values()]
@@ -281,26 +264,21 @@ def goals(lengths: dict[int, dict[str, Any]], speeds: dict[int, dict[str, float]
 def main() -> None:
     load = f"{psutil.getloadavg()[0]:.1f} processes at the start; on a machine that is shared, the figures rise with it"
     torch.set_num_threads(1)
-    engine, name = open_pocket()
+    loaded = load_model("hermes3", full=False)
+    engine = LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect, name=loaded.name)
     lengths = {length: compare(engine, length) for length in LENGTHS}
     speeds = {context: decoding(engine, context) for context in (256, 2048, 4096)}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores (shared), Python {platform.python_version()}"
     result = {
-        "command": "python benchmarks/loop.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine,
         "load": load,
         "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in ("torch", "transformers")},
-        "model": name,
+        "model": loaded.name,
         "turns": f"{TURNS} with a tool, and an answer; every token of the model's is dictated, to all three alike",
         "repeats": f"{REPEATS}, interleaved, behind one that warms up; medians",
         "context": lengths,
         "decoding behind a context of": speeds,
         "goals": goals(lengths, speeds),
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(result, "torch", "transformers")
     show(result)
 
 

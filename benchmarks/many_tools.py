@@ -10,17 +10,15 @@ tools of its own domain, with all their near misses, and others drawn from the u
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import Random
 from statistics import mean
 from typing import Any
 
+from keeping import keep  # a script's folder is on its path
 from transformers import AutoTokenizer
 
 from fcutils.dataset import DATA, read_rows
@@ -31,7 +29,6 @@ from fcutils.ranking import rank
 from fcutils.universe.disguise import schema
 from fcutils.universe.splits import load
 
-RESULTS = Path(__file__).parent / "results" / "many_tools.json"
 SETS = {"validation": "validation.jsonl", "test, unseen domains": "test_unseen_domains.jsonl"}
 TOKENIZER = Path(__file__).resolve().parents[1] / "assets" / "models" / "pocket-hermes"
 POOL, MOST, WIDER = 200, 8, (16, 32)
@@ -106,14 +103,11 @@ def main() -> None:
     tools = {name: [schema(tool) for tool in domain.tools.values()] for name, domain in load().domains.items()}
     found = {name: measure(file, tools) for name, file in SETS.items()}
     result = {
-        "command": "python benchmarks/many_tools.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "tools registered": POOL,
         "tools in the universe": sum(map(len, tools.values())),
         "found": found,
     }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    keep(result)
     print(json.dumps(found, indent=1))
 
 

@@ -39,8 +39,8 @@ def page(found: Sequence[Result]) -> str:
     parts = [
         "# Measurements",
         "Written by `python benchmarks/page.py` from `results/*.json`; each of those was written by the command that it names. "
-        "`make bench` measures again, all but fine-tuning; `make bench-full` that, too. A ratio above 1 means: better than the "
-        "peer, so many times.",
+        "`make bench` measures again all that trains nothing; `make bench-full` the others, too, but for preferences, "
+        "which have a command of their own. A ratio above 1 means: better than the peer, so many times.",
     ]
     for result in found:
         parts += [f"## {result.name.replace('_', ' ')}", f"`{result.command}`, {result.date}, {result.machine}"]

@@ -19,25 +19,21 @@ import argparse
 import gc
 import json
 import os
-import platform
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from adversarial import ADVERSARIAL
+from keeping import keep  # a script's folder is on its path
 
 from fcutils.parsing import ReplyStream, extract_function_calls, parse_reply
 
-RESULTS = Path(__file__).parent / "results" / "parsing.json"
 FLOORS = {"most_for_a_doubling": 2.3, "seconds_for_1MB": 1.0, "streamed_32kB_ms": 60.0}
 SIZES = [15_625 * 2**k for k in range(7)]  # to 1 MB
 PEER_SIZES = [5_000, 10_000, 20_000]
@@ -274,16 +270,6 @@ def one_reply(rounds: int) -> dict[str, Any]:
     return best
 
 
-def machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    models = (
-        [line.partition(": ")[2] for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
-    )
-    packages = {name: version(name) for name in ("json_repair", "langchain-core", "transformers")}
-    system = {"system": platform.platform(), "cpu": models[0] if models else platform.processor(), "cores": os.cpu_count()}
-    return {**system, "load": list(os.getloadavg()), "python": platform.python_version(), **packages}
-
-
 def figure(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:,.3g}"
 
@@ -328,11 +314,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repetitions, nothing written")
     rounds = 1 if parser.parse_args().quick else 3
-    before = {
-        "command": "python benchmarks/parsing.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-    }
+    load = list(os.getloadavg())
     for parse in PARSERS.values():
         ended_with(partial(parse, "{}"))  # imports its library
     gc.collect()
@@ -343,9 +325,8 @@ def main() -> int:
     print("\nFloors: " + ("all met" if not failures else "MISSED: " + "; ".join(failures)))
     print(f"CPU time: {time.process_time():.0f} s")
     if rounds > 1:
-        about = {**before, "cpu_s": round(time.process_time()), "floors": FLOORS}
-        RESULTS.write_text(json.dumps({**about, **results}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"Written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+        about = {"load": load, "cpu_s": round(time.process_time()), "floors": FLOORS}
+        keep({**about, **results}, "json_repair", "langchain-core", "transformers")
     return bool(failures)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "results"
+from keeping import FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def read(path: Path) -> Result:
     found = json.loads(path.read_text(encoding="utf-8"))
     try:
         findings = tuple(READERS[path.stem](found)) if path.stem in READERS else ()
-        return Result(path.stem, found["command"], found["date"][:10], _machine(found), findings, _goals(found))
+        return Result(path.stem, found["command"], found["date"][:10], found["machine"], findings, _goals(found))
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(
             f"results/{path.name} is not what benchmarks/reading.py expects ({error!r}): adapt {path.stem}()"
@@ -197,12 +197,17 @@ def universe(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 def finetune(found: Mapping[str, Any]) -> Iterator[Finding]:
     ways = found["ways"]
-    times = {way: one["seconds_to_70"] for way, one in ways.items() if one["seconds_to_70"]}
-    never = [f"{way} did not in {one['seconds']:.0f} s" for way, one in ways.items() if not one["seconds_to_70"]]
-    order = dict(sorted(times.items(), key=lambda item: item[0] != "ours"))
-    if "ours" in order:
-        bound = "; ".join(["forwards and backwards through the weights", *never])
-        yield Finding("fine-tuning up to 70 % of the held-out rows", "s", order, bound)
+    times = {way: one["seconds_to_same"] for way, one in ways.items()}
+    speeds = {way: one["answer_tokens_a_second"] for way, one in ways.items()}
+    bound = "forwards and backwards through the weights"
+    yield Finding(
+        f"fine-tuning until the right reply costs {found['same_nats']:.1f} nats",
+        "s",
+        times,
+        bound,
+        wanted="a third of published",
+    )
+    yield Finding("answer tokens learnt", "tokens/s", speeds, bound, less=False)
 
 
 def ablations(found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -249,13 +254,6 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
 def figure(value: float) -> str:
     """Three digits that count."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _machine(found: Mapping[str, Any]) -> str:
-    machine = found["machine"]
-    if isinstance(machine, str):
-        return machine
-    return f"{machine['system'].partition('-')[0]}, {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
 
 
 def _goals(found: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -8,17 +8,19 @@ Every script here that writes results is one. Those that train take long and run
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+KEEPS = re.compile(r"^from keeping import .*\bkeep\b", re.MULTILINE)
 TRAINING = ("ablations", "finetune", "tuned")
 
 
 def benchmarks() -> list[str]:
-    return [path.stem for path in sorted(HERE.glob("*.py")) if "\nRESULTS = " in path.read_text(encoding="utf-8")]
+    return [path.stem for path in sorted(HERE.glob("*.py")) if KEEPS.search(path.read_text(encoding="utf-8"))]
 
 
 def chosen(names: list[str], full: bool) -> list[str]:

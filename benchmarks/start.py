@@ -9,18 +9,13 @@ take on a shared machine can only add.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
+
+from keeping import FOLDER, keep  # a script's folder is on its path
 
 from fcutils import course
 
-RESULTS = Path(__file__).parent / "results" / "start.json"
 ROUNDS = 7
 READY = "from fcutils import course; course.set_up()"
 IMPORTS = {
@@ -35,7 +30,7 @@ IMPORTS = {
 
 def once(statement: str) -> float:
     code = f"import time; {statement}; print(time.process_time())"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=RESULTS.parents[2])
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FOLDER.parents[1])
     return 1000 * float(ran.stdout)
 
 
@@ -47,14 +42,10 @@ def main() -> None:
             times[name].append(once(statement))
     ready = min(times.pop(READY))
     found = {
-        "command": "python benchmarks/start.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": {name: version(name) for name in ("langchain-core", "openai", "pydantic")},
         "import, in ms": {name: round(min(figures), 1) for name, figures in times.items()},
         "`make`, environment ready, in ms": round(ready, 1),
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    keep(found, "langchain-core", "openai", "pydantic")
     for name, figure in found["import, in ms"].items():
         print(f"{figure:8.1f} ms  {name}")
 

@@ -9,9 +9,6 @@ are held against the best of many short rounds: what others take of the machine 
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -19,12 +16,11 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import psutil
+from keeping import keep  # a script's folder is on its path
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, Field, validate_call
 
@@ -32,7 +28,6 @@ from fcutils.messages import ToolCall
 from fcutils.toolbox import Toolbox
 from fcutils.worker import MOST_WORKERS
 
-RESULTS = Path(__file__).parent / "results" / "toolbox.json"
 GOALS = {"a call, in µs over a bare one": 100.0, "a call in a warm process, in µs over a bare one": 3000.0}
 
 
@@ -173,19 +168,13 @@ def main() -> None:
         "a call, in µs over a bare one": round(one["toolbox"].best - bare, 2),
         "a call in a warm process, in µs over a bare one": round(one["toolbox, warm process"].best - bare, 2),
     }
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores (shared), Python {platform.python_version()}"
     result = {
-        "command": "python benchmarks/toolbox.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine,
         "load": load,
-        "versions": {name: version(name) for name in ("pydantic", "cloudpickle", "langchain-core")},
         "one call, in µs": {name: figures._asdict() for name, figures in one.items()},
         "1,000 calls in one reply, in s": many,
         "goals": {name: {"goal": goal, "reached": reached[name]} for name, goal in GOALS.items()},
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(result, "pydantic", "cloudpickle", "langchain-core")
     print("   best round  middle round   best over the toolbox's")
     for name, (best, median, clock) in one.items():
         print(f"{best:10,.1f} µs {median:10,.1f} µs {best / one['toolbox'].best:12.2f} ×  {name} ({clock})")

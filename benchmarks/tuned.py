@@ -11,15 +11,11 @@ pretrained, `gemma-long` a longer run, whose adapter is kept as `thinking`; `hou
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
+
+from keeping import keep, kept  # a script's folder is on its path
 
 from fcutils.dataset import DATA, read_rows
 from fcutils.engines.local import LocalEngine
@@ -30,10 +26,10 @@ from fcutils.messages import Conversation
 from fcutils.models import HOME, delete_model, load, write_checksums
 from fcutils.pocket.measures import SETS, rows_of
 
-RESULTS = Path(__file__).parent / "results" / "tuned.json"
 ADAPTERS = HOME / "adapters"
 NEEDED = 256  # tokens of a reply, thought and call
 SHORT = 4  # tools on offer in the rows of a short run
+LESSON_05 = {"steps": 120, "rank": 32}
 Rows = list[Conversation]
 
 
@@ -53,30 +49,32 @@ def house() -> Rows:
 class Run:
     base: str
     rows: Callable[[], Rows]
-    minutes: float
+    how: Mapping[str, int]
     quantise: bool | None = None
     kept_as: str = ""
     house: bool = False
 
 
 RUNS = {
-    "gemma": Run("gemma", few_tools, 2),
-    "gemma-base": Run("gemma-base", few_tools, 2),
-    "gemma-long": Run("gemma", lambda: read_rows(DATA / "train.jsonl"), 20, kept_as="thinking"),
-    "house": Run("hermes3", house, 2, quantise=True, kept_as="house", house=True),
+    "gemma": Run("gemma", few_tools, LESSON_05),
+    "gemma-base": Run("gemma-base", few_tools, LESSON_05),
+    "gemma-long": Run("gemma", lambda: read_rows(DATA / "train.jsonl"), {"steps": 600, "rank": 32}, kept_as="thinking"),
+    "house": Run("hermes3", house, {"steps": 100}, quantise=True, kept_as="house", house=True),
 }
 
 
-def measured(run: Run, limit: int | None, tiny: bool) -> dict[str, Any]:
+def measured(run: Run, limit: int | None, tiny: bool, untouched: dict[str, Any]) -> dict[str, Any]:
+    """`untouched` keeps what the models score before: several runs begin from one."""
     loaded = load(run.base, quantise=run.quantise)
     sets = {one: rows_of(one, limit) for one in SETS}
     if run.house:
         sets = {"house": read_rows(DATA / "house" / "test.jsonl")[:limit], **sets}
     add_tokens(loaded.model, loaded.tokenizer, loaded.dialect)
-    before = asked(LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect), sets, tiny)
-    how: dict[str, Any] = {"steps": 2, "batch": 1} if tiny else {"minutes": run.minutes}
+    if run.base not in untouched:
+        untouched[run.base] = asked(LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect), sets, tiny)
+    how = {"steps": 2, "batch": 1} if tiny else run.how
     tuned = tune(loaded, run.rows(), leave_out_long=True, **how)
-    found = {"facts": dict(tuned.facts), "before": before, "after": asked(tuned.engine(), sets, tiny)}
+    found = {"facts": dict(tuned.facts), "before": untouched[run.base], "after": asked(tuned.engine(), sets, tiny)}
     if run.kept_as and not tiny:
         write_checksums(tuned.save(ADAPTERS / run.kept_as))
     delete_model(loaded)
@@ -94,28 +92,26 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(RUNS), metavar="NAME")
     parser.add_argument("--tiny", action="store_true")
     told = parser.parse_args()
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if told.only and RESULTS.exists() else {}
+    there: dict[str, Any] = {}
+    untouched: dict[str, Any] = {}
     for name in told.only or RUNS:
         print(f"-- {name}", flush=True)
-        kept[name] = measured(RUNS[name], 2 if told.tiny else told.limit, told.tiny)
-        for one, scores in kept[name]["after"].items():
-            pairs = {score: (kept[name]["before"][one][score]["share"], got["share"]) for score, got in scores.items()}
+        found = measured(RUNS[name], 2 if told.tiny else told.limit, told.tiny, untouched)
+        if told.only:  # read now, since another run may have ended meanwhile
+            there = kept().get("runs", {})
+        there[name] = found
+        for one, scores in there[name]["after"].items():
+            pairs = {score: (there[name]["before"][one][score]["share"], got["share"]) for score, got in scores.items()}
             print(f"   {one:20}", *(f"{score} {was:.0%} -> {now:.0%}" for score, (was, now) in pairs.items()), sep="  ")
         if not told.tiny:
-            _write({each: kept[each] for each in RUNS if each in kept})
+            _write({each: there[each] for each in RUNS if each in there})
 
 
 def _write(runs: Mapping[str, Any]) -> None:
     result = {
-        "command": " ".join(["python benchmarks/tuned.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": versions(),
         "runs": runs,
     }
-    part = RESULTS.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", newline="\n")
-    part.replace(RESULTS)
+    keep(result, *versions())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def run_chat(arguments: Sequence[str] = ()) -> int:
     """Talk to a model with the tools of a use case. Ctrl-C interrupts a reply; the conversation goes on."""
     options = _options().parse_args(arguments)
     try:
-        engine, constraint = open_engine(options.model, options.base_url, options.dialect)
+        engine, constraint = open_engine(options.model, options.engine, options.dialect, constrained=options.constrained)
         tools = usecases.all_tools() if options.usecase == ALL else usecases.load(options.usecase)
         tools.on_approve = (lambda call: True) if options.yes else approve
         select = BestTools() if options.usecase == ALL else None
@@ -166,7 +166,8 @@ def _options() -> argparse.ArgumentParser:
     add("model", nargs="?", default="hermes3", help="a key of the catalogue (hermes3), a folder, or the server's name for it")
     cases = (*usecases.NAMES, ALL)
     add("--usecase", choices=cases, default="assistant", help="whose tools there are (assistant)")
-    add("--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    add("--engine", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
     add("--dialect", help="how the model is asked; for a folder that is not one of the course's")
+    add("--constrained", action="store_true", help="calls are held to their schemas by a grammar")
     add("--yes", action="store_true", help="let tools that change the world run without asking")
     return parser

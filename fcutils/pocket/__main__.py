@@ -1,7 +1,8 @@
 """`python -m fcutils.pocket tokenizer|train|export|score|sample|card NAME`: the pocket models, made again from nothing.
 
 `train pocket-hermes --minutes 120` goes on from the last checkpoint in runs/; `--from FOLDER` starts a new stage from
-weights alone: `train pocket-gemma`, then `train pocket-gemma-it --from runs/pocket-gemma`. With a GPU the same command uses it.
+weights alone: `train pocket-gemma`, then `train pocket-gemma-it --from runs/pocket-gemma`; to go on with the same text, give
+lower `--rates`, too (a first run's would undo what was learnt). With a GPU the same command uses it.
 `score` asks the model in assets/models/NAME, or with `--run FOLDER` a run's last checkpoint, and keeps the table beside the
 weights; `sample` keeps forty replies that every machine must get; `card` writes the model card from weights, log and scores.
 """
@@ -20,7 +21,7 @@ from typing import Any
 from fcutils.pocket import train as training
 from fcutils.pocket.card import write_card
 from fcutils.pocket.corpora import READS, looker
-from fcutils.pocket.export import SCORES, SHIPPED, export, restored
+from fcutils.pocket.export import SCORES, SHIPPED, export, restored, take_log
 from fcutils.pocket.models import SHAPES
 from fcutils.pocket.sample import write
 
@@ -59,6 +60,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer (assets/models/NAME)")
     parser.add_argument("--budget", type=int, default=3072, help="tokens a step at first; twice as many later")
     parser.add_argument("--short", type=float, default=0.45, help="share of the minutes for short lists of tools; 0 to go on")
+    parser.add_argument("--rates", type=float, nargs=2, metavar=("MUON", "ADAM"), help="to go on: 0.003 0.001, say")
+    parser.add_argument("--decay", type=float, default=0.35, help="share of the minutes over which rates fall to nothing")
     parser.add_argument("--threads", type=int, help="threads on a processor")
     parser.add_argument("--limit", type=int, help="score the first so many rows of each test set")
     parser.add_argument("--seed", type=int, default=0)
@@ -108,6 +111,8 @@ def train(options: argparse.Namespace, run: Path, tokenizer: Path) -> Any:
     words = AutoTokenizer.from_pretrained(tokenizer)
     universe = load()
     start = _weights(options.name, options.start, len(words)) if options.start else None
+    rates = dict(zip(("muon", "adam"), options.rates, strict=True)) if options.rates else {}
+    rates |= {"planted": rates["muon"]} if rates else {}  # circuits that were trained for long are weights like others
     plan = training.Plan(
         options.name,
         options.minutes,
@@ -115,8 +120,12 @@ def train(options: argparse.Namespace, run: Path, tokenizer: Path) -> Any:
         short=options.short,
         layers=options.layers,
         seed=options.seed,
+        decay=options.decay,
         corpus=READS[options.name],
+        **rates,
     )
+    if options.start:
+        take_log(options.start, run, options.name)
     look = looker(universe, words, plan.corpus)
     return training.train(corner(universe, "train"), words, plan, look, start=start, folder=run)
 

@@ -33,8 +33,8 @@ WORDS = {
 Calls tools in the format that its prompt asks for: chooses, calls several at once, goes on from results, declines, asks
 for what is missing, mends a call that was refused.""",
         """\
-Conversations of [data/universe](../../../data/universe/README.md), training split, streamed: one to seven requests over
-up to ten tools, half of them under their own names, the others restyled or under made-up ones; in `hermes`, `openhermes`,
+Conversations of [data/universe](../../../data/universe/README.md), training split, streamed: two to nine requests over
+up to ten tools, most of them under their own names, the others restyled or under made-up ones; in `hermes`, `openhermes`,
 and formats that are made up on the spot and described in the prompt. Refused calls are shown and not learnt.""",
         """\
 - It knows the manner of speaking of one authored corpus, in English. Other people's requests are harder.
@@ -124,17 +124,22 @@ def _parameters(folder: Path) -> int:
 def _recipe(name: str, log: Sequence[Mapping[str, Any]]) -> str:
     """Every start that the log tells of, and what it took in all."""
     last = next(line for line in reversed(log) if "loss" in line)
-    lines = []
+    lines, stages = [], 0
     for line in log:
         if "plan" in line:
             plan = line["plan"]
-            how = "from nothing" if line["fresh"] else "on from an earlier stage's weights"
-            layers = f" --layers {plan['layers']}" if plan["layers"] else ""
-            command = f"train {name} --minutes {plan['minutes']:g} --budget {plan['budget']} --seed {plan['seed']}{layers}"
+            first = "from nothing" if line["fresh"] else "on from an earlier stage's weights (`--from` their folder)"
+            stages += not line["resumed"]
+            how = "resumed" if line["resumed"] else first
+            more = f" --layers {plan['layers']}" if plan["layers"] else ""
+            rates = f" --rates {plan['muon']:g} {plan['adam']:g}" if "muon" in plan else ""
+            more += "".join([rates, *(f" --{one} {plan[one]:g}" for one in ("decay", "short") if one in plan)])
+            command = f"train {name} --minutes {plan['minutes']:g} --budget {plan['budget']} --seed {plan['seed']}{more}"
             where = f"on {line['device']}" + (f", {line['threads']} threads" if line["device"] == "cpu" else "")
             lines.append(f"- at step {line['step']}, {how}, {where}: `python -m fcutils.pocket {command}`")
     total = f"{last['step']} steps, {last['tokens'] / 1e6:.1f}M tokens, {last['seconds'] / 3600:.2f} hours"
-    return "\n".join([*lines, "", f"{total}; last loss {last['loss']:.3f}."]).strip()
+    earlier = " An earlier stage ran as the recipe stood then, which the repository's history keeps." if stages > 1 else ""
+    return "\n".join([*lines, "", f"{total}; last loss {last['loss']:.3f}.{earlier}"]).strip()
 
 
 def _scores(name: str, scores: Mapping[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ from fcutils.models import HOME, NOTES, write_checksums
 
 SHIPPED = HOME
 LOG, SCORES, PLOT, CARD, REPLIES = NOTES
+COUNTED = ("step", "tokens", "seconds")
 
 
 def export(name: str, run: Path, tokenizer: Path, folder: Path | None = None) -> Path:
@@ -52,5 +53,26 @@ def restored(name: str, run: Path, vocabulary: int) -> Any:
     return model
 
 
+def take_log(start: Path, run: Path, name: str) -> None:
+    """Begin a new stage's log with that of the model it starts from, where that is an earlier stage of the same name."""
+    found = next((path for path in (start / "log.jsonl", start / LOG) if path.exists()), None)
+    if found is None or (run / "log.jsonl").exists() or _lines(found)[0].get("plan", {}).get("name") != name:
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(found, run / "log.jsonl")
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; steps, tokens and seconds count on from stage to stage."""
+    before = last = dict.fromkeys(COUNTED, 0)
+    found = []
+    for line in _lines(path):
+        if "plan" in line and line["step"] == 0:
+            before = last
+        last = {key: before[key] + line[key] for key in COUNTED}
+        found.append(line | last | ({"resumed": line["step"] > 0} if "plan" in line else {}))
+    return found
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

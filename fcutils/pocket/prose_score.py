@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fcutils.engines.base import Engine
-from fcutils.evaluate import Score
+from fcutils.evaluate import Score, first_exchange
 from fcutils.evaluate.rows import asks_something
 from fcutils.messages import Conversation, Message
 from fcutils.parsing import parse_reply
@@ -36,14 +36,13 @@ def marks(engine: Engine, limit: int | None = None) -> dict[str, dict[str, Score
 
 
 def _marks_of(engine: Engine, one: str, rows: Sequence[Conversation]) -> dict[str, Score]:
-    firsts = [next(at for at, message in enumerate(row.messages) if message.role == "assistant") for row in rows]
-    asked = [replace(row, messages=row.messages[:at]) for row, at in zip(rows, firsts, strict=True)]
-    replies = engine.reply_many(asked, max_tokens=MAX_TOKENS)
+    rows = [first_exchange(row) for row in rows]
+    replies = engine.reply_many([replace(row, messages=row.messages[:-1]) for row in rows], max_tokens=MAX_TOKENS)
     earned: dict[str, list[bool]] = {}
-    for row, at, reply in zip(rows, firsts, replies, strict=True):
+    for row, reply in zip(rows, replies, strict=True):
         if reply.error:
             raise RuntimeError(f"{engine.name} failed on a row of {one}: {reply.error[:200]}")
-        for name, right in judge(one, row, row.messages[at], reply.text).items():
+        for name, right in judge(one, row, row.messages[-1], reply.text).items():
             earned.setdefault(name, []).append(right)
     return {name: Score(sum(rights), len(rights)) for name, rights in earned.items()}
 

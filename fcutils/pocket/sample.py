@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fcutils.engines.local import LocalEngine
+from fcutils.evaluate import first_exchange
 from fcutils.messages import Conversation
 from fcutils.pocket.corpora import READS
 from fcutils.pocket.export import REPLIES
@@ -43,9 +44,8 @@ def dialect_of(name: str) -> Any:
 
 def prompt(one: str, row: int) -> Conversation:
     """The request of a row, with what comes before it and its tools."""
-    talk = rows_of(one, row + 1)[row]
-    until = next(at for at, message in enumerate(talk.messages) if message.role == "assistant")
-    return replace(talk, messages=talk.messages[:until])
+    talk = first_exchange(rows_of(one, row + 1)[row])
+    return replace(talk, messages=talk.messages[:-1])
 
 
 def reply(engine: LocalEngine, talk: Conversation) -> tuple[str, float]:
