@@ -100,11 +100,18 @@ def main() -> None:
         if told.only:  # read now, since another run may have ended meanwhile
             there = kept().get("runs", {})
         there[name] = found
-        for one, scores in there[name]["after"].items():
-            pairs = {score: (there[name]["before"][one][score]["share"], got["share"]) for score, got in scores.items()}
-            print(f"   {one:20}", *(f"{score} {was:.0%} -> {now:.0%}" for score, (was, now) in pairs.items()), sep="  ")
         if not told.tiny:
             _write({each: there[each] for each in RUNS if each in there})
+        _show(found)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    for one, scores in found["after"].items():
+        was = found["before"][one]
+        said = (
+            f"{score} {was[score]['share'] if score in was else 0:.0%} -> {got['share']:.0%}" for score, got in scores.items()
+        )
+        print(f"   {one:20}", *said, sep="  ")
 
 
 def _write(runs: Mapping[str, Any]) -> None:

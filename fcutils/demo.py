@@ -12,7 +12,7 @@ from fcutils.evaluate.open_engine import open_engine
 from fcutils.loop import ToolLoop
 
 MODEL = "hermes3"
-QUESTION = "Has the payment for transaction T1001 gone through?"
+QUESTION = "Check the payment status of transaction T1003."
 MOST = 256  # tokens, call and answer together
 
 

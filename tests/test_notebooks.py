@@ -242,7 +242,7 @@ def test_images_have_alternative_texts(path: Path):
         assert len(said) >= 40 or said == "Open in Colab", f"say what is to be seen, not only {said!r}"
 
 
-FIGURES = [script for script in sorted((ROOT / "assets" / "figures").glob("*.py")) if script.stem != "drawing"]
+FIGURES = [script for script in sorted((ROOT / "assets" / "figures").glob("*.py")) if script.stem not in ("drawing", "trace")]
 
 
 @pytest.mark.parametrize("script", FIGURES, ids=lambda script: script.stem)
@@ -252,6 +252,16 @@ def test_a_figure_is_what_its_script_draws(script: Path, monkeypatch: pytest.Mon
     stored = script.with_suffix(".svg").read_text(encoding="utf-8")
     assert drawn == stored, f"run python assets/figures/{script.name}"
     assert "<title>" in drawn and "<desc>" in drawn and "prefers-color-scheme: dark" in drawn
+
+
+def test_the_trace_is_a_run_of_the_model(monkeypatch: pytest.MonkeyPatch):
+    """Not compared letter by letter: the answer's closest token wins by a hair, which another processor may split otherwise."""
+    script = ROOT / "assets" / "figures" / "trace.py"
+    monkeypatch.syspath_prepend(script.parent)
+    stored = script.with_suffix(".svg").read_text(encoding="utf-8")
+    for svg in (runpy.run_path(str(script))["draw"](), stored):
+        assert re.findall(r">(you|the model|the toolbox)<", svg) == ["you", "the model", "the toolbox", "the model"]
+        assert "retrieve_payment_status(" in svg and "T1003" in svg and "Paid" in svg
 
 
 # ---- exercises and solutions -----------------------------------------------------------------------------------------------
