@@ -219,8 +219,9 @@ def ablations(found: Mapping[str, Any]) -> Iterator[Finding]:
 def tuned(found: Mapping[str, Any]) -> Iterator[Finding]:
     for name, run in found["runs"].items():
         one = "house" if "house" in run["after"] else "unseen_tools"
-        values = {when: 100 * run[when][one]["whole call"]["share"] for when in ("after", "before")}
-        what = f"{name}: whole calls on {one.replace('_', ' ')}, after {run['facts']['seconds']:.0f} s of training"
+        score = next(each for each in ("whole call", "right tool", "calls") if run["after"][one][each]["hits"])
+        values = {when: 100 * run[when][one][score]["share"] for when in ("after", "before")}
+        what = f"{name}: {score} on {one.replace('_', ' ')}, after {run['facts']['seconds']:.0f} s of training"
         yield Finding(what, "%", values, f"{run['facts']['rows']} rows, {run['facts']['steps']} steps", less=False)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fcutils import course
+from fcutils.demo import QUESTION
 
 ROOT = Path(course.__file__).resolve().parents[1]
 
@@ -118,7 +119,7 @@ def test_the_demo_asks_the_model_that_lies_here():
     done = run("-m", "fcutils", "demo")
     assert done.returncode in (0, 1) and done.stderr == ""
     card, _, question, *rest = done.stdout.splitlines()
-    assert card.startswith("hermes3: pocket-hermes") and question.startswith("you> Has the payment")
+    assert card.startswith("hermes3: pocket-hermes") and question == f"you> {QUESTION}"
     assert rest[-1].startswith("(") and "tokens" in rest[-1], "how it ended, and how long it took"
 
 
