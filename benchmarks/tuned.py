@@ -115,10 +115,7 @@ def _show(found: Mapping[str, Any]) -> None:
 
 
 def _write(runs: Mapping[str, Any]) -> None:
-    result = {
-        "runs": runs,
-    }
-    keep(result, *versions())
+    keep({"runs": runs}, *versions())
 
 
 if __name__ == "__main__":
