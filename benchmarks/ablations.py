@@ -17,18 +17,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import torch
 from keeping import keep, kept  # a script's folder is on its path
 
 from fcutils.dataset import DATA, read_rows
-from fcutils.dialects import encode
 from fcutils.dialects.gemma import Gemma
-from fcutils.engines.local import LocalEngine
 from fcutils.evaluate import evaluate, first_exchange
 from fcutils.finetune import tune
 from fcutils.finetune.saved import versions
 from fcutils.messages import Conversation
 from fcutils.models import delete_model, load
+from fcutils.preferences import log_probability
 from fcutils.universe import Recipe, conversations, corner
 from fcutils.universe import load as load_universe
 
@@ -96,20 +94,11 @@ def measured(variant: Variant, rows: Rows, steps: int, tiny: bool) -> dict[str, 
     tuned = tune(loaded, variant.rows(), variant.dialect, leave_out_long=True, **how, **variant.options)
     engine = tuned.engine()
     report = evaluate(engine, rows, max_tokens=4 if tiny else 96, progress=False)
-    nats = sum(cost(engine, row) for row in rows) / len(rows)
+    nats = -sum(log_probability(engine, row) for row in rows) / len(rows)
     delete_model(loaded)
     facts = {name: tuned.facts[name] for name in ("rows", "steps", "seconds", "adapter_bytes", "learnt_tokens_a_second")}
     scores = {name: one for name, one in report.to_dict()["scores"].items() if name in SCORES}
     return {"group": variant.group, **facts, "nats a reply": round(nats, 2), "scores": scores}
-
-
-def cost(engine: LocalEngine, row: Conversation) -> float:
-    """Minus the log-probability of what the row's reply says, however many tokens that is."""
-    encoded = encode(engine.dialect.render(row), engine.tokenizer)
-    ids, learn = torch.tensor([encoded.ids], device=engine.model.device), torch.tensor(encoded.learn[1:])
-    with torch.inference_mode():
-        logits = engine.model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1).cpu()
-    return -float(logits.gather(1, ids[0, 1:, None].cpu())[learn].sum())
 
 
 def main() -> None:

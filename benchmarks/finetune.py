@@ -36,16 +36,15 @@ with quiet():
 
     from fcutils.finetune.trainer import Clock
 
-from ablations import cost  # a script's folder is on its path
-
 from fcutils.dataset import DATA, read_rows
 from fcutils.dialects import get
 from fcutils.engines.local import LocalEngine
 from fcutils.evaluate import evaluate, first_exchange
 from fcutils.finetune import Recipe, add_tokens, prepare, tune
-from fcutils.finetune.train import _precision
+from fcutils.finetune.train import precision_of
 from fcutils.messages import Conversation
 from fcutils.models import Loaded, delete_model, load
+from fcutils.preferences import log_probability
 
 GOAL = 3.0  # times as fast as the published settings
 Rows = list[Conversation]
@@ -74,7 +73,7 @@ class Watch(TrainerCallback):
 
     def _look(self, model: Any) -> None:
         engine = LocalEngine(model, self._loaded.tokenizer, self._loaded.dialect)
-        nats = sum(cost(engine, row) for row in self._held) / len(self._held)
+        nats = -sum(log_probability(engine, row) for row in self._held) / len(self._held)
         self.points.append((round(self.seconds, 1), round(nats, 2)))
         print(f"\n  {self.points[-1][0]:7.1f} s: {nats:.1f} nats a reply", flush=True)
         model.train()
@@ -111,7 +110,7 @@ def plain(loaded: Loaded, rows: Rows, watch: Watch, minutes: float) -> None:
 def _by_trl(model: Any, loaded: Loaded, rows: Rows, watch: Watch, minutes: float, **settings: Any) -> None:
     """TRL's own trainer, with everything in the loss, for so many minutes, at our learning rate."""
     made = prepare(rows, loaded.dialect, loaded.tokenizer, 8192, answers_only=False)
-    precision, cpu = _precision(loaded.model), loaded.model.device.type == "cpu"
+    precision, cpu = precision_of(loaded.model), loaded.model.device.type == "cpu"
     with tempfile.TemporaryDirectory() as place:
         config = SFTConfig(
             place,

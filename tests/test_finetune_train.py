@@ -120,7 +120,7 @@ def _loss_by_hand(rows: list[Any], **options: Any) -> float:
 
 @pytest.mark.parametrize("options", [{"packing": False}, {"packing": True, "length": 1024}, {"answers_only": False}])
 def test_the_loss_is_the_mean_over_learnt_tokens_however_they_are_packed(options: dict[str, Any], monkeypatch: Any) -> None:
-    monkeypatch.setattr("fcutils.finetune.train._precision", lambda model: "fp32")
+    monkeypatch.setattr("fcutils.finetune.train.precision_of", lambda model: "fp32")
     tuned = tune(base("gemma2"), ROWS, steps=1, batch=len(ROWS), **options)
     by_hand = _loss_by_hand(ROWS, answers_only=options.get("answers_only", True))
     assert tuned.history[0]["loss"] == pytest.approx(by_hand, rel=1e-4)
@@ -128,7 +128,7 @@ def test_the_loss_is_the_mean_over_learnt_tokens_however_they_are_packed(options
 
 def test_a_step_of_many_rows_is_one_step_of_their_mean(monkeypatch: Any) -> None:
     """Rows of different lengths weigh by their tokens, not by their number, whether they come in one pack or in many."""
-    monkeypatch.setattr("fcutils.finetune.train._precision", lambda model: "fp32")
+    monkeypatch.setattr("fcutils.finetune.train.precision_of", lambda model: "fp32")
     one = tune(base("gemma2"), ROWS[:4], steps=1, batch=4, packing=False)
     packed = tune(base("gemma2"), ROWS[:4], steps=1, batch=1, packing=True, length=1024)
     for (name, a), b in zip(state(one).items(), state(packed).values(), strict=True):
@@ -136,7 +136,7 @@ def test_a_step_of_many_rows_is_one_step_of_their_mean(monkeypatch: Any) -> None
 
 
 def test_checkpointed_activations_change_no_result(monkeypatch: Any) -> None:
-    monkeypatch.setattr("fcutils.finetune.train._precision", lambda model: "fp32")
+    monkeypatch.setattr("fcutils.finetune.train.precision_of", lambda model: "fp32")
     plain = tune(base("llama"), ROWS[:2], steps=2, checkpointing=False)
     twice = tune(base("llama"), ROWS[:2], steps=2, checkpointing=True)
     assert twice.facts["checkpointing"] and not plain.facts["checkpointing"]

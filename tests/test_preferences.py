@@ -212,7 +212,7 @@ def test_a_log_probability_is_the_models_own() -> None:
     with torch.inference_mode():
         chances = engine.model(input_ids=torch.tensor([encoded.ids])).logits[0].log_softmax(-1)
     wanted = sum(chances[at - 1, encoded.ids[at]].item() for at, learn in enumerate(encoded.learn) if learn)
-    assert log_probability(engine, pair.prompt, pair.polite) == pytest.approx(wanted, rel=1e-5)
+    assert log_probability(engine, pair.prompt.add(Message("assistant", pair.polite))) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_what_is_found_says_how_many_and_shows_the_replies() -> None:
@@ -260,7 +260,7 @@ def test_the_first_loss_is_what_one_reckons_by_hand() -> None:
     loaded = base("llama")
     engine, pair = _engine(loaded), PAIRS[0]
     tokens = len(encode(loaded.dialect.reply(Message("assistant", pair.polite)), loaded.tokenizer).ids)
-    wanted = math.log(2) - log_probability(engine, pair.prompt, pair.polite) / tokens
+    wanted = math.log(2) - log_probability(engine, pair.prompt.add(Message("assistant", pair.polite))) / tokens
     assert dpo(loaded, [pair] * 4, steps=1).history[0]["loss"] == pytest.approx(wanted, rel=1e-4)
 
 

@@ -127,7 +127,7 @@ def _settings(model: Any, plan: Recipe, longest: int, place: Path) -> Any:
     """TRL's own. When to look, save and stop, and the learning rate, are the clock's (`trainer.py`)."""
     from trl import SFTConfig
 
-    precision, device = _precision(model), model.device.type
+    precision, device = precision_of(model), model.device.type
     packing = device != "cpu" if plan.packing is None else plan.packing
     length = plan.length or max(longest, min(LEAST_LENGTH, model.config.max_position_embeddings) if packing else 0)
     return SFTConfig(
@@ -155,7 +155,7 @@ def _settings(model: Any, plan: Recipe, longest: int, place: Path) -> Any:
     )
 
 
-def _precision(model: Any) -> str:
+def precision_of(model: Any) -> str:
     """What to compute in: bf16 where the hardware has it; else as the model was loaded (Gemma 2 overflows in fp16)."""
     import torch
 

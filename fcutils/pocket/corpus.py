@@ -1,6 +1,7 @@
 """What a pocket model reads: conversations of the universe, written in many formats, as ids with a weight for every token.
 
-The formats are those of `formats.py`. Calls that were refused are read and not learnt.
+The formats are those of `formats.py`. Of the conversations, half are in other words (`universe/exchange.py`). Calls that were
+refused are read and not learnt.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from fcutils.dialects import Dialect, Encoded, encode
 from fcutils.messages import Conversation
 from fcutils.pocket.formats import dialect_for
 from fcutils.universe import Corner, Recipe
+from fcutils.universe.exchange import exchanged, words
 from fcutils.universe.writer import conversation
 
 WEIGHTS = {"text": 1.0, "structure": 1.0, "name": 2.0, "value": 2.0}
 DECIDED = 3.0  # how much more the first token of a name, a value or a stretch of text counts: the rest mostly follows from it
 DECIDING = {"value": 2}  # how many tokens decide: a value's first one is often its quotation mark
+EXCHANGED = 0.5  # of the conversations
 PROMPT_WEIGHT = 0.15  # of one prompt token; only every PROMPT_EVERY-th is looked at, at so much more weight
 PROMPT_EVERY = 8
 
@@ -71,13 +74,15 @@ def refused_replies(talk: Conversation) -> set[int]:
 
 def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int = 2048) -> Iterator[Example]:
     """Without end: conversations in changing formats, none longer than `longest`."""
-    number = 0
+    number, pool = 0, words(where)
     while True:
         rng = Random(f"corpus/{seed}/{number}")
         number += 1
         talk = conversation(where, rng, recipe)
         if talk is None:
             continue
+        if rng.random() < EXCHANGED:
+            talk = exchanged(talk, pool, rng)
         example = written(talk, dialect_for(rng), tokenizer, rng)
         if len(example.ids) <= longest:
             yield example

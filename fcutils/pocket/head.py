@@ -1,8 +1,7 @@
 """The last matrix and its loss in one go, a slice of tokens at a time.
 
-Logits of 4,000 tokens over 8,000 words are 130 MB in fp32, written and read several times by a plain cross-entropy; on
-a processor that is
-a third of a step. Here a slice that fits the cache is made, turned into its own gradient, used, and forgotten.
+Logits of 4,000 tokens over 8,000 words are 130 MB in fp32, written and read several times by a plain cross-entropy; on a
+processor that is a third of a step. Here a slice that fits the cache is made, turned into its own gradient, and forgotten.
 """
 
 from __future__ import annotations

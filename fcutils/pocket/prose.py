@@ -17,11 +17,12 @@ from fcutils.dialects import Piece
 from fcutils.dialects.base import learnt, tool_lines
 from fcutils.dialects.gemma import HEAD, Gemma
 from fcutils.messages import Conversation, Message, ToolCall
-from fcutils.pocket.corpus import Example, written
+from fcutils.pocket.corpus import EXCHANGED, Example, written
 from fcutils.pocket.formats import LISTED, LISTINGS, drawn
 from fcutils.universe import Corner, Recipe, Tool
 from fcutils.universe.disguise import words_of
 from fcutils.universe.episodes import flattened, plain
+from fcutils.universe.exchange import exchanged, words
 from fcutils.universe.files import HOLE
 from fcutils.universe.values import say_list
 from fcutils.universe.writer import MIX, conversation
@@ -213,7 +214,10 @@ def talks(where: Corner, seed: Any, recipe: Recipe) -> Iterator[tuple[Conversati
 
 def examples(where: Corner, tokenizer: Any, seed: int, recipe: Recipe, longest: int) -> Iterator[Example]:
     """Without end: ids and weights, none longer than `longest`."""
+    pool = words(where)
     for talk, dialect, rng in talks(where, seed, recipe):
+        if rng.random() < EXCHANGED:
+            talk = exchanged(talk, pool, rng)
         example = written(talk, dialect, tokenizer, rng)
         if len(example.ids) <= longest:
             yield example

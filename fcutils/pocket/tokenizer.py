@@ -1,14 +1,10 @@
-"""The pocket models' tokenizer: a word is one and the same token wherever it stands, in a sentence, in quotes, or
-inside a name.
+"""The pocket models' tokenizer: a word is the same token wherever it stands, in a sentence, in quotes, or inside a name.
 
-Copying is the heart of a tool call. For an ordinary byte-level BPE ` Paris` (after a space) and `Paris` (after a
-quote) are different tokens, and a
-small model must learn for each word that they are the same. Here every word wears the mark of a word's start, and it
-is the punctuation before it
-that says "no space here" with a glue mark of its own: `from Paris` is `from` `Paris`, and `"Paris"` is `"+glue`
-`Paris` `"`. So a sentence
-costs a token a word, and what is copied is the same ids. Digits stand alone, a line break stands alone, unknown
-letters fall back to bytes.
+Copying is the heart of a tool call. For an ordinary byte-level BPE ` Paris` (after a space) and `Paris` (after a quote) are
+different tokens, and a small model must learn for each word that they are the same. Here every word wears the mark of a word's
+start, and it is the punctuation before it that says "no space here" with a glue mark of its own: `from Paris` is `from`
+`Paris`, and `"Paris"` is `"+glue` `Paris` `"`. So a sentence costs a token a word, and what is copied is the same ids. Digits
+stand alone, a line break stands alone, unknown letters fall back to bytes.
 """
 
 from __future__ import annotations

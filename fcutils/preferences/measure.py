@@ -59,14 +59,19 @@ class Found:
 
 def margins(engine: LocalEngine, pairs: Sequence[Pair]) -> list[float]:
     """By how much the polite reply of each pair is likelier than the blunt one, as a difference of log-probabilities."""
-    return [log_probability(engine, p.prompt, p.polite) - log_probability(engine, p.prompt, p.blunt) for p in pairs]
+    return [said(engine, p.prompt, p.polite) - said(engine, p.prompt, p.blunt) for p in pairs]
 
 
-def log_probability(engine: LocalEngine, prompt: Conversation, reply: str) -> float:
-    """Of everything that the model would have to say, the end of its turn included."""
+def said(engine: LocalEngine, prompt: Conversation, reply: str) -> float:
+    """The log-probability of one reply, in words."""
+    return log_probability(engine, prompt.add(Message("assistant", reply)))
+
+
+def log_probability(engine: LocalEngine, talk: Conversation) -> float:
+    """Of everything that the model would have to say in this talk, the ends of its turns included."""
     import torch
 
-    encoded = encode(engine.dialect.render(prompt.add(Message("assistant", reply))), engine.tokenizer)
+    encoded = encode(engine.dialect.render(talk), engine.tokenizer)
     ids, learn = torch.tensor(encoded.ids), torch.tensor(encoded.learn)
     places = learn.nonzero()[:, 0]
     with torch.inference_mode():

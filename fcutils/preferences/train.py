@@ -25,7 +25,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer
 from fcutils.dialects import encode
 from fcutils.engines.local import LocalEngine
 from fcutils.finetune.quiet import quiet
-from fcutils.finetune.train import _precision
+from fcutils.finetune.train import precision_of
 from fcutils.messages import Conversation, Message
 from fcutils.models import Loaded
 from fcutils.preferences.head import score_learnt_alone
@@ -164,7 +164,7 @@ Make = Callable[..., Any]
 def _trained(make: Make, loaded: Loaded, settings: Mapping[str, Any], steps: int, seed: int) -> Aligned:
     """What both trainers share: an adapter, no files left, a bar on stdout."""
     device = loaded.model.device.type
-    precision = "fp32" if device == "cpu" else _precision(loaded.model)
+    precision = "fp32" if device == "cpu" else precision_of(loaded.model)
     if loaded.tokenizer.pad_token is None:
         loaded.tokenizer.pad_token = loaded.dialect.ends[0]
     adapter = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")

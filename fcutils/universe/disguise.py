@@ -107,14 +107,14 @@ def _fresh(taken: set[str], make: Any, fallback: str) -> str:
 
 
 def made_up(rng: Random, style: Any, counts: Sequence[int] = (1, 2, 2)) -> str:
-    return style([_word(rng) for _ in range(rng.choice(counts))])
+    return style([invented(rng) for _ in range(rng.choice(counts))])
 
 
 ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl st tr".split()  # noqa: SIM905
 CODAS = ("", "", "n", "r", "s", "l", "x", "m", "k")
 
 
-def _word(rng: Random) -> str:
+def invented(rng: Random) -> str:
     return "".join(rng.choice(ONSETS) + rng.choice("aeiou") + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2))))
 
 
