@@ -122,6 +122,22 @@ def test_a_batch_that_is_too_much_is_halved_and_only_the_row_that_fails_alone_fa
     ]
 
 
+def test_the_seconds_of_the_rows_are_together_what_all_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tiny.engine("llama")
+    replies = [Message("assistant", "word " * n) for n in (1, 9, 3)]
+    ticks: list[int] = []
+
+    def tick() -> int:
+        ticks.append(len(ticks))
+        return ticks[-1]
+
+    monkeypatch.setattr(batch.time, "perf_counter", tick)
+    talks = [conversation([Message("user", str(n))], [{"function": {"name": str(n)}}]) for n in range(len(replies))]
+    found = engine.reply_many(talks, max_tokens=50, constraint=PerRow(engine, replies))
+    assert sum(one.seconds for one in found) == pytest.approx(ticks[-1] - ticks[0])
+    assert found[0].seconds < found[2].seconds < found[1].seconds
+
+
 def test_an_error_of_the_callers_own_is_not_taken_for_the_models() -> None:
     def full_disk(place: int, written: Written) -> None:
         raise RuntimeError("no space left")

@@ -51,7 +51,7 @@ def reply_many(
     constraint: Constraint | None,
     on_reply: Done | None,
 ) -> list[Written]:
-    """See `Engine.reply_many`. A row's seconds are its share of its batch's."""
+    """See `Engine.reply_many`. A row's seconds are its share of its batch's: together they are what all took."""
     out: dict[int, Written] = {}
 
     def done(index: int, written: Written) -> None:
@@ -121,18 +121,20 @@ def _begin(row: _Row, constraint: Constraint | None, done: Done) -> bool:
 
 @torch.inference_mode()
 def _write_together(engine: LocalEngine, rows: list[_Row], max_tokens: int, draw: Draw, done: Done) -> None:
-    began, share = time.perf_counter(), len(rows)
+    clock, seconds, waiting = time.perf_counter(), 0.0, len(rows)  # what one row has cost so far, of those not ended
     cache, logits, mask = _read(engine, rows)
     while True:
         tokens = _choose(rows, logits, draw)
+        now = time.perf_counter()
+        seconds, clock = seconds + (now - clock) / waiting, now
         for row, token in zip(rows, tokens, strict=True):
             if not row.ended and _ends(engine, row, token, max_tokens):
                 row.ended = True
-                seconds = (time.perf_counter() - began) / share
                 done(row.index, Written(_text(engine, row), len(row.written), seconds))
         live = [place for place, row in enumerate(rows) if not row.ended]
         if not live:
             return
+        waiting = len(live)
         if len(live) <= len(rows) // 2:
             rows, mask, tokens = [rows[i] for i in live], mask[live], [tokens[i] for i in live]
             cache.batch_select_indices(torch.tensor(live, device=mask.device))
