@@ -21,12 +21,11 @@ from fcutils.dataset import DATA, read_rows
 from fcutils.engines.local import LocalEngine
 from fcutils.evaluate import evaluate
 from fcutils.finetune import add_tokens, tune
-from fcutils.finetune.saved import versions
+from fcutils.finetune.saved import ADAPTERS, versions
 from fcutils.messages import Conversation
-from fcutils.models import HOME, delete_model, load, write_checksums
+from fcutils.models import delete_model, load, write_checksums
 from fcutils.pocket.measures import SETS, rows_of
 
-ADAPTERS = HOME / "adapters"
 NEEDED = 256  # tokens of a reply, thought and call
 SHORT = 4  # tools on offer in the rows of a short run
 LESSON_05 = {"steps": 120, "rank": 32}

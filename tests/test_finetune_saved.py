@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fcutils import models
 from fcutils.dialects import get
-from fcutils.finetune import FinetuneError, merge, open_tuned, tune
+from fcutils.finetune import FinetuneError, merge, open_tuned, shipped, tune
 from fcutils.finetune.saved import Base
 from fcutils.models import CATALOGUE, write_checksums
 from fcutils.pocket.models import build
@@ -25,7 +25,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 from finetune_samples import base, logits
-from fcutils.finetune import open_tuned
+from fcutils.finetune import open_tuned, shipped
 
 tuned = open_tuned(sys.argv[2], base("gemma2"))
 torch.save(logits(tuned.model, tuned.tokenizer, tuned.dialect), sys.argv[3])
@@ -185,3 +185,9 @@ def test_four_bits_that_have_answered_are_trained_and_merged_as_if_they_had_not(
     exact = logits(full.model, full.tokenizer, full.dialect).log_softmax(-1)
     after = logits(merge(one, ROWS[0]).model, one.tokenizer, one.dialect).log_softmax(-1)
     assert (after - before).abs().max() < 3 * (exact - before).abs().max(), "as far as rounding goes, and no further"
+
+
+def test_shipped_adapters_are_found_by_their_base() -> None:
+    assert [folder.name for folder in shipped("pocket-hermes")] == ["house"]
+    assert [folder.name for folder in shipped("pocket-gemma-it")] == ["thinking"]
+    assert shipped("Hermes-3-Llama-3.1-8B") == []

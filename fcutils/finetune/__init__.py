@@ -1,7 +1,8 @@
 """LoRA and QLoRA, small enough to be read in one sitting, on TRL's trainer and PEFT's adapters.
 
 `tune("gemma", rows)` trains and gives a `Tuned`; its `engine()` goes into the loop, `save` keeps it, `open_tuned` brings it
-back, `merge` makes one model of it. `plan("hermes3", gpu_gib=16)` says beforehand what memory that takes.
+back, `merge` makes one model of it; `shipped` says which lie in this repository. `plan("hermes3", gpu_gib=16)` says beforehand
+what memory that takes.
 
 The way through the files: `train.py` (the order of things) -> `tokens.py` (new tokens) -> `rows.py` (ids and mask) ->
 `adapter.py` (LoRA) -> `trainer.py` (a step) -> `saved.py` (what comes of it). `plan.py` is the memory bill; `recipe.py` every
@@ -12,7 +13,7 @@ from fcutils.finetune.errors import FinetuneError
 from fcutils.finetune.plan import plan
 from fcutils.finetune.recipe import Recipe
 from fcutils.finetune.rows import BadRows, prepare
-from fcutils.finetune.saved import Merged, Tuned, merge, open_tuned
+from fcutils.finetune.saved import Merged, Tuned, merge, open_tuned, shipped
 from fcutils.finetune.tokens import add_tokens, lacking, pieces
 from fcutils.finetune.train import tune
 
@@ -29,5 +30,6 @@ __all__ = [
     "pieces",
     "plan",
     "prepare",
+    "shipped",
     "tune",
 ]

@@ -23,12 +23,13 @@ from fcutils.finetune.errors import FinetuneError
 from fcutils.finetune.quiet import quiet
 from fcutils.finetune.recipe import Recipe
 from fcutils.messages import Conversation, Message
-from fcutils.models import CATALOGUE, Loaded, load
+from fcutils.models import CATALOGUE, HOME, Loaded, load
 
 if TYPE_CHECKING:
     from fcutils.engines.local import LocalEngine
 
 FACTS = "finetune.json"
+ADAPTERS = HOME / "adapters"
 PROBE = Conversation((Message("user", "What can you do?"), Message("assistant", "I answer questions, and I call tools.")))
 ROUNDS = 20  # of one token each, when latency is measured
 
@@ -127,6 +128,12 @@ class Tuned:
             "history": self.history,
         }
         (folder / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def shipped(base: str) -> list[Path]:
+    """The adapters in this repository that were trained on this base, by folder."""
+    facts = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in ADAPTERS.glob(f"*/{FACTS}")}
+    return sorted(folder for folder, fact in facts.items() if Path(fact["base"]["name"]).name == base)
 
 
 def open_tuned(folder: str | Path, base: Loaded | None = None, dialect: str | Dialect | None = None) -> Tuned:
