@@ -25,7 +25,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 from finetune_samples import base, logits
-from fcutils.finetune import open_tuned, shipped
+from fcutils.finetune import open_tuned
 
 tuned = open_tuned(sys.argv[2], base("gemma2"))
 torch.save(logits(tuned.model, tuned.tokenizer, tuned.dialect), sys.argv[3])
