@@ -29,6 +29,7 @@ from fcutils.models import delete_model, load
 from fcutils.preferences import log_probability
 from fcutils.universe import Recipe, conversations, corner
 from fcutils.universe import load as load_universe
+from fcutils.universe.course import RIGHT
 
 ROWS, DUE, NONE = 500, 30, 15  # trained on; asked where a call is due, and where none is
 SCORES = ("right tool", "whole call", "holds back")
@@ -50,7 +51,7 @@ def course(count: int) -> Rows:
 def made_up() -> Rows:
     """As many rows of the same corner, in which tools and parameters have names made up for each row."""
     where = corner(load_universe(), "train")
-    return list(islice(conversations(where, 5, Recipe(modes={"made_up": 1.0}, requests=(1, 2), tools=(1, 8))), ROWS))
+    return list(islice(conversations(where, 5, Recipe(mix=RIGHT, modes={"made_up": 1.0}, requests=(1, 2), tools=(1, 8))), ROWS))
 
 
 @dataclass(frozen=True, slots=True)
