@@ -60,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer (assets/models/NAME)")
     parser.add_argument("--budget", type=int, default=3072, help="tokens a step at first; twice as many later")
     parser.add_argument("--short", type=float, default=0.45, help="share of the minutes for short lists of tools; 0 to go on")
+    parser.add_argument("--strings", type=float, default=0.1, help="share of the minutes for choosing alone; 0 to go on")
     parser.add_argument("--rates", type=float, nargs=2, metavar=("MUON", "ADAM"), help="to go on: 0.003 0.001, say")
     parser.add_argument("--decay", type=float, default=0.35, help="share of the minutes over which rates fall to nothing")
     parser.add_argument("--threads", type=int, help="threads on a processor")
@@ -117,6 +118,7 @@ def train(options: argparse.Namespace, run: Path, tokenizer: Path) -> Any:
         options.name,
         options.minutes,
         budget=options.budget,
+        strings=options.strings,
         short=options.short,
         layers=options.layers,
         seed=options.seed,

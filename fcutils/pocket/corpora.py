@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fcutils.pocket import corpus, documents, prose, validate
+from fcutils.pocket import corpus, documents, drill, prose, validate
 from fcutils.universe import Corner, Recipe, Universe, corner
 from fcutils.universe.splits import Part
 
@@ -29,6 +29,7 @@ CORPORA = {
     "prose": Corpus(prose.examples, validate.prose_rows, validate.validate),
     "documents": Corpus(documents.examples, validate.texts, validate.text_loss),
 }
+DRILLS = {"calls": drill.drills, "prose": drill.in_prose}  # of the corpora in which something is chosen
 
 
 def looker(universe: Universe, tokenizer: Any, name: str) -> Callable[[Any], dict[str, dict[str, float]]]:

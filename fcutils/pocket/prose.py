@@ -154,10 +154,14 @@ def _next_call(talk: Conversation, at: int) -> str:
 def step(tool: Tool, call: ToolCall, keys: Sequence[str], style: Style) -> str:
     """What follows "I would" for one call."""
     if style == "detailed":
-        values = settings(call)
-        return f"use {call.name} with {say_list(values)}" if values else f"use {call.name}"
+        return detailed(call)
     doing = phrase(tool, call, keys)
     return f"use {call.name} to {doing}" if style == "naming" else doing
+
+
+def detailed(call: ToolCall) -> str:
+    values = settings(call)
+    return f"use {call.name} with {say_list(values)}" if values else f"use {call.name}"
 
 
 def phrase(tool: Tool, call: ToolCall, keys: Sequence[str]) -> str:
@@ -184,7 +188,7 @@ def _extra(key: str, value: Any) -> str:
     return f"with {said} {plain(value)}"
 
 
-def sentence(steps: Sequence[str], more: str, before: bool) -> str:
+def sentence(steps: Sequence[str], more: str = "", before: bool = False) -> str:
     """Steps as a sentence. `more`: the tool that is to follow; `before`: something has been done already."""
     whole = ", and ".join(steps)
     if more:

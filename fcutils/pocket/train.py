@@ -17,9 +17,11 @@ from typing import Any
 
 from fcutils.pocket import attention
 from fcutils.pocket.batches import Batch, batches, in_parallel, states
-from fcutils.pocket.corpora import CORPORA
+from fcutils.pocket.corpora import CORPORA, DRILLS
+from fcutils.pocket.corpus import Example
 from fcutils.pocket.models import build, deepen
 from fcutils.pocket.start import planted
+from fcutils.pocket.strings import strings
 from fcutils.universe import Corner, Recipe
 
 BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n:.0f} of {total:.0f} s{postfix}"
@@ -39,7 +41,8 @@ class Plan:
     planted: float = 1e-3  # Muon's rate for the circuits of the start, which would be washed away before they are used
     warm_up: float = 0.01  # shares of the minutes
     decay: float = 0.35
-    short: float = 0.45  # share of the minutes given to requests and first replies over few tools
+    strings: float = 0.1  # share of the minutes until which nothing but choosing is learnt, where there is a choice
+    short: float = 0.45  # until which there are requests and first replies over few tools
     layers: int | None = None
     seed: int = 0
     save_every: float = 4.0
@@ -59,6 +62,24 @@ class State:
 MODES = {"own": 0.5, "styled": 0.15, "made_up": 0.35}
 SHORT = Recipe(modes=MODES, requests=(3, 9), tools=(2, 5), brief=True)  # many choices a token: choosing is what takes longest
 FULL = Recipe(modes=MODES, requests=(2, 7), tools=(1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What is read, up to which length, and how much a step (in budgets of the plan)."""
+
+    recipe: Recipe
+    longest: int
+    budgets: int
+    strings: float  # shares of the examples that are not conversations of the universe
+    drills: float
+
+
+PHASES = {
+    "strings": Phase(SHORT, 1024, 1, 1.0, 0.0),
+    "short": Phase(SHORT, 1024, 1, 0.1, 0.4),
+    "full": Phase(FULL, 2048, 2, 0.05, 0.25),
+}
 
 
 def rate(share: float, plan: Plan) -> float:
@@ -94,7 +115,7 @@ def optimisers(model: Any, plan: Plan) -> list[Any]:
 
 
 class Stream:
-    """Batches of the phase in which the run is: requests and first replies over few tools, then everything."""
+    """Batches of the phase in which the run is: choosing alone, requests and first replies over few tools, then everything."""
 
     def __init__(self, where: Corner, tokenizer: Any, plan: Plan, workers: int = 0) -> None:
         self._where, self._tokenizer, self._plan, self._workers = where, tokenizer, plan, workers
@@ -102,7 +123,8 @@ class Stream:
         self._batches: Iterator[Batch] = iter(())
 
     def next(self, state: State, share: float) -> Batch:
-        due = "short" if share < self._plan.short else "full"
+        plan = self._plan
+        due = "strings" if share < plan.strings and plan.corpus in DRILLS else "short" if share < plan.short else "full"
         if due != self.phase:
             self.phase, self._batches = due, self._source(due, state)
         return next(self._batches)
@@ -111,10 +133,22 @@ class Stream:
         seed = self._plan.seed * 1_000_003 + state.step  # a resumed run goes on with new text
         return in_parallel(lambda worker: self._made(phase, seed + 7_919 * worker), self._workers)
 
-    def _made(self, phase: str, seed: int) -> Iterator[Batch]:
-        recipe, longest, budget = (SHORT, 1024, self._plan.budget) if phase == "short" else (FULL, 2048, 2 * self._plan.budget)
-        found = CORPORA[self._plan.corpus].examples(self._where, self._tokenizer, seed, recipe, longest)
-        return batches(found, budget, Random(seed))
+    def _made(self, name: str, seed: int) -> Iterator[Batch]:
+        phase, corpus = PHASES[name], CORPORA[self._plan.corpus]
+        found = corpus.examples(self._where, self._tokenizer, seed, phase.recipe, phase.longest)
+        if self._plan.corpus in DRILLS:
+            found = self._among(found, phase, Random(f"{name}/{seed}"))
+        return batches(found, phase.budgets * self._plan.budget, Random(seed))
+
+    def _among(self, found: Iterator[Example], phase: Phase, rng: Random) -> Iterator[Example]:
+        """Drills among the conversations."""
+        corpus, tokenizer = self._plan.corpus, self._tokenizer
+        sources = (strings(tokenizer, rng, corpus), DRILLS[corpus](self._where, tokenizer, rng), found)
+        shares = (phase.strings, phase.drills, 1 - phase.strings - phase.drills)
+        while True:
+            example = next(rng.choices(sources, shares)[0])
+            if len(example.ids) <= phase.longest:
+                yield example
 
 
 def train(where: Corner, tokenizer: Any, plan: Plan, look: Any, *, start: Any = None, folder: Path | None = None) -> Any:
