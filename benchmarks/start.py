@@ -1,16 +1,20 @@
-"""How long until the package is there: `import fcutils`, a toolbox and a parser, beside what others take; and what `make` adds
-before a command, once the environment is there.
+"""How long until the package is there: `import fcutils`, a toolbox and a parser, beside what others take; what `make` adds
+before a command, once the environment is there; and a visitor's first minutes, from a fresh clone to the demo's answer.
 
     python benchmarks/start.py      writes results/start.json
 
 CPU time of a new process, Python's own start and compiled files included; the least of several, in turn, since what others
-take on a shared machine can only add.
+take on a shared machine can only add. The first minutes are wall time, once, and mostly those of pip: without a network (and
+without a cache of its own) they are left out.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 from keeping import FOLDER, keep  # a script's folder is on its path
 
@@ -34,6 +38,19 @@ def once(statement: str) -> float:
     return 1000 * float(ran.stdout)
 
 
+def first_minutes() -> float | None:
+    """Seconds that `make demo` takes in a fresh clone; None where what it needs cannot be had."""
+    with tempfile.TemporaryDirectory() as home:
+        clone = Path(home) / "course"
+        subprocess.run(["git", "clone", "-q", FOLDER.parents[1], clone], check=True)
+        began = time.perf_counter()
+        ran = subprocess.run([sys.executable, "-m", "fcutils.course", "demo"], cwd=clone, capture_output=True, text=True)
+        seconds = time.perf_counter() - began
+    if ran.returncode:
+        print(f"left out, the first minutes: {(ran.stderr.strip() or 'make demo failed').splitlines()[-1]}")
+    return None if ran.returncode else seconds
+
+
 def main() -> None:
     course.set_up()  # so that from here on it is there
     times: dict[str, list[float]] = {name: [] for name in (*IMPORTS, READY)}
@@ -45,6 +62,9 @@ def main() -> None:
         "import, in ms": {name: round(min(figures), 1) for name, figures in times.items()},
         "`make`, environment ready, in ms": round(ready, 1),
     }
+    if (seconds := first_minutes()) is not None:
+        found["`make demo` in a fresh clone, in s"] = round(seconds)
+        print(f"{seconds:8.0f} s   make demo in a fresh clone")
     keep(found, "langchain-core", "openai", "pydantic")
     for name, figure in found["import, in ms"].items():
         print(f"{figure:8.1f} ms  {name}")
