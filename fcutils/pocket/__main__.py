@@ -2,7 +2,8 @@
 
 `train pocket-hermes --minutes 120` goes on from the last checkpoint in runs/; `--from FOLDER` starts a new stage from
 weights alone: `train pocket-gemma`, then `train pocket-gemma-it --from runs/pocket-gemma`; to go on with the same text, give
-lower `--rates`, too (a first run's would undo what was learnt). With a GPU the same command uses it.
+lower `--rates`, too (a first run's would undo what was learnt). With a GPU the same command uses it. On Linux, two cores read
+about a tenth faster with large pages: `THP_MEM_ALLOC_ENABLE=1` in the environment.
 `score` asks the model in assets/models/NAME, or with `--run FOLDER` a run's last checkpoint, and keeps the table beside the
 weights; `sample` keeps forty replies that every machine must get; `card` writes the model card from weights, log and scores.
 """

@@ -20,12 +20,12 @@ class Blocks(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any, scale: float, window: int | None) -> Any:
-        out, kept = torch.empty_like(query), []
+        out, kept, scaled = torch.empty_like(query), [], query * scale
         for start, end in _blocks(query):
-            scores = (query[:, :, start:end] @ key[:, :, :end].transpose(-1, -2)).float()
-            scores *= scale
-            scores.masked_fill_(_hidden(start, end, window), float("-inf"))
-            shares = scores.softmax(-1).to(value.dtype)
+            scores = scaled[:, :, start:end] @ key[:, :, :end].transpose(-1, -2)
+            before = 0 if window else start  # what stands before the block is seen by all of it
+            scores[..., before:].masked_fill_(_hidden(start, end, window)[:, before:], float("-inf"))
+            shares = scores.softmax(-1)
             out[:, :, start:end] = shares @ value[:, :, :end]
             kept.append(shares)
         ctx.save_for_backward(query, key, value, out, *kept)

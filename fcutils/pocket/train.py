@@ -78,7 +78,7 @@ class Phase:
 PHASES = {
     "strings": Phase(SHORT, 1024, 1, 1.0, 0.0),
     "short": Phase(SHORT, 1024, 1, 0.1, 0.4),
-    "full": Phase(FULL, 2048, 2, 0.05, 0.25),
+    "full": Phase(FULL, 2048, 2, 0.02, 0.12),
 }
 
 
