@@ -206,7 +206,7 @@ def write_rows(rows: Iterable[Conversation], path: str | Path, style: Style = "t
         for row in rows
         if style == "tool_calls" or all(len(message.calls) < 2 for message in row.messages)
     ]
-    Path(path).write_text("".join(lines), encoding="utf-8", newline="\n")
+    Path(path).write_bytes("".join(lines).encode())  # encoded before the file is opened
     return len(lines)
 
 
@@ -284,7 +284,7 @@ def export_openai(rows: Iterable[Conversation], path: str | Path) -> int:
         faults.append(RowFault(str(path), 0, f"{len(lines)} examples; OpenAI asks for {OPENAI_LEAST} at least"))
     if faults:
         raise RowError(faults)
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    Path(path).write_bytes(("\n".join(lines) + "\n").encode())
     return len(lines)
 
 

@@ -215,14 +215,16 @@ class Conversation:
         return cls(tuple(messages), tuple(tools), data.get("meta") or {})
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
+        Path(path).write_bytes(json.dumps(self.to_dict(), ensure_ascii=False, indent=1).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Conversation:
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MessageError(f"{path} is not JSON: {error}") from None
+        except (AttributeError, TypeError) as error:
+            raise MessageError(f"{path} is not a conversation: {error}") from None
 
 
 def conversation(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] = ()) -> Conversation:

@@ -11,6 +11,7 @@ import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,3 +155,15 @@ def wait(result: Awaitable[Any]) -> Any:
         return asyncio.run(finish())
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(contextvars.copy_context().run, asyncio.run, finish()).result()
+
+
+async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run in a thread. Its work cannot be left in the middle: a task that is cancelled, once or often, waits for its end."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):  # cancelled once more
+                await asyncio.wait([running])
+        raise

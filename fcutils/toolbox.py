@@ -33,7 +33,7 @@ from fcutils.complaint import no_such
 from fcutils.journal import Journal
 from fcutils.messages import Observation, ToolCall
 from fcutils.schema import Schema, tool_schema
-from fcutils.tool import Outcome, Tool, describe, wait
+from fcutils.tool import Outcome, Tool, describe, in_thread, wait
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Approver = Callable[[ToolCall], bool | str | Awaitable[bool | str]]
@@ -233,7 +233,7 @@ class Toolbox:
             if refusal:
                 return self._observe(job, refusal)
             if not entry.on_loop:
-                return await _in_thread(self._timed, job, job.state)
+                return await in_thread(self._timed, job, job.state)
             began = time.perf_counter()
             return self._observe(job, await entry.tool.arun(job.state.instance), time.perf_counter() - began)
 
@@ -373,15 +373,6 @@ async def _alone_on_loop(lane: threading.Lock | None) -> AsyncIterator[None]:
     finally:
         _HELD.reset(token)
         lane.release()
-
-
-async def _in_thread(work: Callable[..., Observation], *arguments: Any) -> Observation:
-    """Work in a thread cannot be stopped: if the caller is cancelled, it keeps its lane until the work is done."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(running)
-    finally:
-        await asyncio.wait([running])
 
 
 def _verdict(answer: Any) -> Outcome | None:

@@ -87,7 +87,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
+            [sys.executable, "-c", _BOOT, json.dumps(list(map(str, sys.path)))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the caller, who ends the worker
@@ -179,7 +179,7 @@ def _kill_children(root: psutil.Process) -> None:
 
 def _surroundings() -> bytes:
     """Where the caller is: a worker works there, whatever the call before it changed."""
-    return json.dumps({"directory": os.getcwd(), "path": sys.path, "environment": dict(os.environ)}).encode()
+    return json.dumps({"directory": os.getcwd(), "path": list(map(str, sys.path)), "environment": dict(os.environ)}).encode()
 
 
 def _send(stream: IO[bytes], tag: bytes, body: bytes) -> None:

@@ -181,6 +181,9 @@ def test_a_run_goes_on_from_its_file(tmp_path: Path) -> None:
         ("- {id: a, usecases: [], turns: [{user: hi}]}", "no use case"),
         ("- {id: a, usecases: [bank], turns: [{user: hi}]}", "no use case bank"),
         ("- {id: a, usecases: [shop], turns: [{user: hi}], tolt: []}", "no tolt"),
+        ("- {id: a, usecases: [shop], turns: [{user: hi}], told: [refund]}", "told is no list of lists"),
+        ("- {id: a, usecases: [shop], turns: [{user: hi}], never: sorry}", "never is no list of words"),
+        ("- {id: a, usecases: [shop], turns: [{user: hi, calls: [{}]}]}", "a call has no name"),
         ("- 7", "argument of type|not iterable|object"),
     ],
 )

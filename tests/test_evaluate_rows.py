@@ -68,6 +68,8 @@ def test_what_is_a_question(text: str, question: bool) -> None:
     ("wrong", "reason"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"messages": [], "meta": {"n": ' + "9" * 5000 + "}}", "not a row"),
         ("[]", "not a row"),
         ('{"messages": 3}', "list of 'messages'"),
         (row(user("Hi"), kinds=[]), "no assistant's message"),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -112,3 +113,20 @@ def test_what_is_found_in_text_and_what_came_of_it_are_json_too():
 def test_everything_is_frozen(thing, field):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(thing, field, "g")
+
+
+def test_what_cannot_be_saved_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "talk.json"
+    Conversation((Message("user", "Hi!"),)).save(file)
+    before = file.read_bytes()
+    with pytest.raises(UnicodeEncodeError):
+        Conversation((Message("user", "half \ud800"),)).save(file)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", ["[1]", "5", '{"messages": [], "tools": 5}', "[" * 100_000, b"\xff"])
+def test_a_file_that_is_no_conversation_is_one_line(tmp_path: Path, wrong: str | bytes) -> None:
+    file = tmp_path / "talk.json"
+    file.write_bytes(wrong if isinstance(wrong, bytes) else wrong.encode())
+    with pytest.raises(MessageError, match=r"talk\.json"):
+        Conversation.load(file)

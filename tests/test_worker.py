@@ -45,6 +45,12 @@ def gone(number: bytes | int) -> bool:
     return True
 
 
+def test_a_path_among_the_places_of_modules_is_no_trouble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.path.insert(0, tmp_path)  # type: ignore[arg-type]  # as notebooks do it
+    assert run(lambda data: data, "abc") == b"abc"
+
+
 def test_it_answers_and_stays_warm() -> None:
     assert run(lambda data: data[::-1], "abc") == b"cba"
     assert run(pid) == run(pid) != str(os.getpid()).encode()

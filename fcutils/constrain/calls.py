@@ -24,7 +24,7 @@ CHOICES = ("auto", "required", "none")
 
 
 class ConstraintWarning(UserWarning):
-    """Something in a tool's schema that no grammar can say: calls of that tool may still be refused by the toolbox."""
+    """Something in a tool's schema that the grammar cannot say: calls of that tool may still be refused by the toolbox."""
 
 
 class Calls:
@@ -52,7 +52,7 @@ class Calls:
         return CallGuide(self._rules(tools))
 
     def gaps(self, tools: Tools) -> tuple[str, ...]:
-        """What of these tools' schemas no grammar can say; the toolbox checks it all the same."""
+        """What of these tools' schemas the grammar cannot say; the toolbox checks it all the same."""
         return self._rules(tools).gaps
 
     def _rules(self, tools: Tools) -> _Rules:
@@ -77,7 +77,9 @@ class Calls:
         narrowed = [(function["name"], narrow(function.get("parameters") or {}, self.caps)) for function in functions]
         gaps = tuple(f"{name}.{gap}" for name, one in narrowed for gap in one.gaps)
         if gaps:
-            warnings.warn(f"left to the toolbox, for no grammar can say it: {'; '.join(gaps)}", ConstraintWarning, stacklevel=5)
+            warnings.warn(
+                f"left to the toolbox, as the grammar cannot say it: {'; '.join(gaps)}", ConstraintWarning, stacklevel=5
+            )
         tools = [(name, one.schema) for name, one in narrowed]
         must = self.tool_choice not in ("auto", "none")
         return _Rules(

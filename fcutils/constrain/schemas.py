@@ -1,6 +1,6 @@
 """A tool's JSON schema, narrowed to what a grammar can say and a weak model can finish: the same, with an end to everything.
 
-Strings, lists, numbers and types that contain themselves get a limit where the schema has none; what no grammar can say is
+Strings, lists, numbers and types that contain themselves get a limit where the schema has none; what the grammar cannot say is
 left out, and named. Every value of a narrowed schema without gaps is one of the original's; what a tool's own types ask for
 beyond their schema (a Decimal written as text) is still the toolbox's to find. Knows no dialect and no tokenizer.
 """

@@ -56,7 +56,7 @@ def read_bfcl(folder: str | Path, limit: int | None = None) -> Benchmark:
                 except (MessageError, KeyError, TypeError, AttributeError) as error:
                     why = f"no {error}" if isinstance(error, KeyError) else str(error)
                     left_out[path.name, why] += 1
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             left_out[path.name, f"not in this layout: {error!r}"] += 1
     if not rows:
         raise DataError(folder, [(0, f"no row could be read from its {len(paths)} files *.json"), *_reasons(left_out)])
@@ -85,6 +85,8 @@ def _row(line: Mapping[str, Any], category: str, answers: Mapping[str, Any]) -> 
     if not nothing:
         if line["id"] not in answers:
             raise MessageError("no acceptable answers")
+        if not all(_listed(answers[line["id"]])):
+            raise MessageError("an acceptable answer without a call")
         wanted = [next(iter(call.items())) for call in _listed(answers[line["id"]])]
         meta["acceptable"] = [dict(accept) for _, accept in wanted]
         wants = (Want(name, {key: acceptable_answers(values) for key, values in accept.items()}) for name, accept in wanted)

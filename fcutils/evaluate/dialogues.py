@@ -264,6 +264,9 @@ def _dialogue(entry: Mapping[str, Any]) -> Dialogue:
     wrong = [name for name in entry["usecases"] if name not in usecases.NAMES]
     if wrong or not entry["usecases"]:
         raise ValueError(f"there is no use case {', '.join(wrong)}: there are {', '.join(usecases.NAMES)}")
+    for name, inner in (("told", list), ("never", str)):
+        if not isinstance(entry.get(name, []), list) or not all(isinstance(one, inner) for one in entry.get(name, [])):
+            raise ValueError(f"{name} is no list of {'lists of forms' if inner is list else 'words'}: {entry[name]!r}")
     dialogue = Dialogue(
         id=str(entry["id"]),
         usecases=tuple(entry["usecases"]),
@@ -278,5 +281,7 @@ def _dialogue(entry: Mapping[str, Any]) -> Dialogue:
 
 
 def _turn(entry: Mapping[str, Any]) -> Turn:
+    if not all(entry.get("calls", ())):
+        raise ValueError("a call has no name")
     calls = (next(iter(call.items())) for call in entry.get("calls", ()))
     return Turn(str(entry["user"]), tuple(ToolCall(name, dict(arguments)) for name, arguments in calls))

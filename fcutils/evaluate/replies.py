@@ -120,7 +120,8 @@ class Replies:
     def _key(self, talk: Conversation) -> str:
         """What the model reads, as a digest: two conversations that its dialect renders alike are one question."""
         try:
-            seen = "".join(piece.text for piece in self.engine.dialect.render(talk, generate=True))
+            pieces = self.engine.dialect.render(talk, generate=True)
+            seen = json.dumps([(piece.text, piece.control or piece.tag) for piece in pieces])
         except DialectError:  # a server's own affair, or a row on which the engine is going to fail
             seen = json.dumps(talk.to_dict(), sort_keys=True)
         return hashlib.sha256(seen.encode("utf-8", "backslashreplace")).hexdigest()[:24]

@@ -80,9 +80,9 @@ def read_rows(path: str | Path, limit: int | None = None) -> list[Conversation]:
             row = Conversation.from_dict(json.loads(line))
             asks_of(row, number)
             rows.append(row)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             faults.append((number, f"not JSON: {error}"))
-        except (MessageError, AttributeError, KeyError, TypeError) as error:
+        except (MessageError, AttributeError, KeyError, TypeError, ValueError) as error:
             faults.append((number, str(error) if isinstance(error, MessageError) else f"not a row: {error!r}"))
     if not rows and not faults:
         faults.append((0, "there is no row in it"))

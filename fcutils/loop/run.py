@@ -6,10 +6,8 @@ Only what the model sampled is read for calls.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
 from typing import Any, Literal
@@ -34,6 +32,7 @@ from fcutils.loop.shorten import cut_oldest
 from fcutils.messages import Conversation, Fault, Message, Observation, Reply, ToolCall
 from fcutils.parsing import CallDone, FaultFound, ReplyStream, TextPiece, ThoughtPiece
 from fcutils.parsing import Event as Parsed
+from fcutils.tool import in_thread
 from fcutils.toolbox import Toolbox
 
 ROOM = 256  # tokens that a reply is to have once results were cut
@@ -102,7 +101,7 @@ class ToolLoop:
         """The same for an event loop: the model writes in a thread, async tools run on the loop."""
         steps, observations = self._steps(request), None
         try:
-            while (step := await _in_thread(_advance, steps, observations)) is not None:
+            while (step := await in_thread(_advance, steps, observations)) is not None:
                 observations = await self.toolbox.acall_all(step.calls) if isinstance(step, _Act) else None
                 if not isinstance(step, _Act):
                     yield step
@@ -345,18 +344,6 @@ def _advance(steps: _Steps, observations: list[Observation] | None) -> Event | _
         return steps.send(observations)
     except StopIteration:
         return None
-
-
-async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run in a thread. When this task is cancelled, the step that runs is waited for: it cannot be left in the middle."""
-    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        while not work.done():
-            with suppress(asyncio.CancelledError):  # cancelled once more
-                await asyncio.wait([work])
-        raise
 
 
 def _unparsable(fault: Fault) -> Observation:

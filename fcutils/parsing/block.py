@@ -137,7 +137,7 @@ class Block:
         """Ends a call that cannot be read: where its brackets close, but at a tag that a wrong quote made part of a string."""
         source, place = self._source, self._source.offset
         meant = self._was_meant(bad)
-        back = bad.string_at is not None and self._back_to_tag(bad.string_at)
+        back = bad.string_at is not None and bad.kind != "truncated" and self._back_to_tag(bad.string_at)
         if meant and not back and bad.kind != "truncated":
             if (yield from skip_object(source, bad, self._grammar.markers_or_brackets)):
                 self._account.fault(self._start, bad)

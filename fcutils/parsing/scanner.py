@@ -308,7 +308,7 @@ def _unescape(raw: str, quote: str, value: _Value) -> str:
         return raw
     decoded = json.loads(f'"{_ESCAPE.sub(_as_json, raw)}"', strict=False)
     if _SURROGATE.search(decoded):
-        raise value.bad("malformed", "half of a surrogate pair in a string")
+        raise BadValue("malformed", "half of a surrogate pair in a string", value.depth)  # the string itself has ended
     return decoded
 
 
