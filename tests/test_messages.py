@@ -115,15 +115,6 @@ def test_everything_is_frozen(thing, field):
         setattr(thing, field, "g")
 
 
-def test_what_cannot_be_saved_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    file = tmp_path / "talk.json"
-    Conversation((Message("user", "Hi!"),)).save(file)
-    before = file.read_bytes()
-    with pytest.raises(UnicodeEncodeError):
-        Conversation((Message("user", "half \ud800"),)).save(file)
-    assert file.read_bytes() == before
-
-
 @pytest.mark.parametrize("wrong", ["[1]", "5", '{"messages": [], "tools": 5}', "[" * 100_000, b"\xff"])
 def test_a_file_that_is_no_conversation_is_one_line(tmp_path: Path, wrong: str | bytes) -> None:
     file = tmp_path / "talk.json"
