@@ -173,6 +173,8 @@ def test_what_is_left_out_is_said_with_the_reason(folder: Path) -> None:
     write(folder, "BFCL_v3_multi.json", [turns, later], [])
     write(folder, "BFCL_v3_live_relevance.json", [question(0, "relevance", "a", AREA)])
     write(folder, "BFCL_v3_odd.json", [question(0, "odd", "a", AREA)], [answer(0, "odd", {"sing": {}})])
+    write(folder, "BFCL_v3_empty.json", [question(0, "empty", "a", AREA)], [answer(0, "empty", {})])
+    write(folder, "BFCL_v3_deep.json", ["[" * 100_000], [])
     write(folder, "readme.json", ["this is", "something else"])
     found = read_bfcl(folder)
     assert len(found.rows) == 4
@@ -181,7 +183,8 @@ def test_what_is_left_out_is_said_with_the_reason(folder: Path) -> None:
     assert {why for file, why in found.left_out if "multi" in file} == {"several turns", "no 'function'"}
     assert reasons["BFCL_v3_live_relevance.json"] == "no acceptable answers"
     assert "not among the tools" in reasons["BFCL_v3_odd.json"]
-    assert "not in this layout" in reasons["readme.json"]
+    assert reasons["BFCL_v3_empty.json"] == "an acceptable answer without a call"
+    assert "not in this layout" in reasons["readme.json"] and "not in this layout" in reasons["BFCL_v3_deep.json"]
     assert "left out of BFCL_v3_java.json: 1" in str(found)
 
 
