@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,48 @@ def test_every_row_is_as_if_it_were_alone(family: str, monkeypatch: pytest.Monke
     assert [one.text for one in written] == [alone(engine, talk, max_tokens=30) for talk in ASKED]
     assert [came[place] for place in range(len(ASKED))] == written
     assert all(one.error is None and one.seconds > 0 for one in written)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_rows_that_join_others_are_as_if_they_were_alone(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "ROWS", 4)
+    engine, lengths = tiny.engine(family), [14, 2, 9, 1, 30, 3, 3, 12, 5, 2, 7]
+    talks = [replace(talk, tools=({"function": {"name": str(n)}},)) for talk, n in zip(ASKED, lengths, strict=True)]
+    written = engine.reply_many(talks, max_tokens=40, constraint=Ending(engine))
+    assert [one.tokens for one in written] == lengths
+    assert [one.text for one in written] == [alone(engine, talk, max_tokens=40, constraint=Ending(engine)) for talk in talks]
+
+
+class Ending:
+    """Ends each reply after as many tokens as its tool's name says; what they are is the model's own."""
+
+    active = True
+
+    def __init__(self, engine: LocalEngine, left: int = 0) -> None:
+        self._engine, self._left = engine, left
+
+    def guide(self, tools: Any) -> Any:
+        return Ending(self._engine, int(tools[0]["function"]["name"]))
+
+    def restrict(self, logits: Any) -> None:
+        ends = list(self._engine.stop_ids)
+        logits[ends] = float("inf") if self._left == 0 else float("-inf")
+
+    def take(self, token: int) -> None:
+        self._left -= 1
+
+
+def test_one_long_reply_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "ROWS", 2)
+    engine = tiny.engine("llama")
+    replies = [Message("assistant", "word " * n) for n in (25, 2, 2, 2, 2, 2)]
+    talks = [conversation([Message("user", str(n))], [{"function": {"name": str(n)}}]) for n in range(len(replies))]
+    ended: list[int] = []
+    written = engine.reply_many(
+        talks, max_tokens=200, constraint=PerRow(engine, replies), on_reply=lambda place, one: ended.append(place)
+    )
+    assert [one.text for one in written] == [reply.content for reply in replies]
+    assert ended == [1, 2, 3, 4, 5, 0]
 
 
 def test_each_row_stops_at_its_own_end_and_batches_shrink(monkeypatch: pytest.MonkeyPatch) -> None:

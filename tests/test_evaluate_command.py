@@ -115,6 +115,7 @@ def test_a_server_that_nobody_runs_fails_on_every_row_and_the_exit_code_says_so(
         (("--model", "m", "--bfcl", "{folder}"), "no row could be read"),
         (("--model", "m", "--dialogues", "{data}"), "cannot be scored"),
         (("--model", "m", "--data", "{data}", "--out", "{folder}/none/r.json"), "there is no folder"),
+        (("--model", "m", "--data", "{data}", "--out", "{folder}/r.md"), "name the report .json"),
         (("--model", "m", "--engine", "localhost", "--data", "{data}"), "not a server's address"),
         (("--model", "m", "--engine", "http://localhost/v1", "--constrained", "--data", "{data}"), "leave out --adapter"),
     ],

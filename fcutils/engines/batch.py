@@ -1,14 +1,15 @@
 """One reply to each of many conversations, side by side: what evaluation needs, and nothing that goes on afterwards.
 
 Prompts are read one after another, sorted, so that what a prompt has in common with the one before it (the tools, earlier
-turns) is not read again. Then the rows of a batch write together, padded on the left; when half of them have ended, the
-batch shrinks.
+turns) is not read again. Rows write together, padded on the left; when half of them have ended, those that wait take their
+places, so that one long reply does not hold up the others.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ from fcutils.messages import Conversation
 if TYPE_CHECKING:
     from fcutils.engines.local import LocalEngine
 
-ROWS = 32  # in a batch
-TOKENS = 32_768  # of prompts in a batch, padding included
+ROWS = 32  # that write together
+TOKENS = 32_768  # that they have read and written when one joins, padding included
 
 
 Done = Callable[[int, Written], None]
@@ -38,6 +39,7 @@ class _Row:
     prompt: list[int]
     tools: Tools
     written: list[int] = field(default_factory=list)
+    seconds: float = 0.0
     guide: Guide | None = None
     ended: bool = False
     cut: bool = False  # by a limit, not by the model
@@ -51,7 +53,7 @@ def reply_many(
     constraint: Constraint | None,
     on_reply: Done | None,
 ) -> list[Written]:
-    """See `Engine.reply_many`. A row's seconds are its share of its batch's: together they are what all took."""
+    """See `Engine.reply_many`. A row's seconds are its share of those that went by: together they are what all took."""
     out: dict[int, Written] = {}
 
     def done(index: int, written: Written) -> None:
@@ -65,9 +67,8 @@ def reply_many(
             rows.append(_Row(index, _prompt(engine, talk), talk.tools))
         except (DialectError, ContextFull) as error:
             done(index, Written(error=str(error)))
-    draw = Draw(sampling, engine.model.device)
-    for some in _batches(rows):
-        _write(engine, some, max_tokens, draw, constraint, done)
+    rows.sort(key=lambda row: row.prompt)  # neighbours begin alike
+    _write(engine, rows, max_tokens, Draw(sampling, engine.model.device), constraint, done)
     return [out[index] for index in range(len(talks))]
 
 
@@ -78,35 +79,98 @@ def _prompt(engine: LocalEngine, talk: Conversation) -> list[int]:
     return ids
 
 
-def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """In an order in which neighbours begin alike."""
-    batch: list[_Row] = []
-    for row in sorted(rows, key=lambda row: row.prompt):
-        longest = max(len(other.prompt) for other in [*batch, row])
-        if batch and (len(batch) == ROWS or (len(batch) + 1) * longest > TOKENS):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
 def _write(
-    engine: LocalEngine, rows: list[_Row], max_tokens: int, draw: Draw, constraint: Constraint | None, done: Done
+    engine: LocalEngine, rows: Sequence[_Row], max_tokens: int, draw: Draw, constraint: Constraint | None, done: Done
 ) -> None:
-    """Writes these rows; if the model fails on them together (memory), in halves, and a row that fails alone has an error."""
-    ready = [row for row in rows if _begin(row, constraint, done)]
-    if not ready:
-        return
-    try:
-        _write_together(engine, ready, max_tokens, draw, done)
-    except EngineError as error:
-        left = [row for row in ready if not row.ended]
-        if len(left) == 1:
-            done(left[0].index, Written(error=str(error)))
-            return
-        for half in (left[: len(left) // 2], left[len(left) // 2 :]):
-            _write(engine, half, max_tokens, draw, constraint, done)
+    """Writes these rows; if the model fails on some together (memory), in halves, and a row that fails alone has an error."""
+    waiting = deque(rows)
+    while waiting:
+        batch = _Batch(engine, waiting, constraint, done)
+        try:
+            batch.write(max_tokens, draw)
+        except EngineError as error:
+            left = [row for row in batch.rows if not row.ended]
+            if len(left) == 1:
+                done(left[0].index, Written(error=str(error)))
+                continue
+            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+                _write(engine, half, max_tokens, draw, constraint, done)
+
+
+class _Batch:
+    """The rows that write together, and those that wait for a place."""
+
+    def __init__(self, engine: LocalEngine, waiting: deque[_Row], constraint: Constraint | None, done: Done) -> None:
+        self._engine, self._waiting, self._constraint, self._done = engine, waiting, constraint, done
+        self.rows: list[_Row] = []
+        self._cache, self._reader = conversation_cache(engine.model), conversation_cache(engine.model)
+        self._read: list[int] = []  # what the reader holds
+        self._mask = torch.zeros(0, 0, dtype=torch.long, device=engine.model.device)  # where each row has tokens
+
+    @torch.inference_mode()
+    def write(self, max_tokens: int, draw: Draw) -> None:
+        clock, tokens = time.perf_counter(), list[int]()
+        while True:
+            live = [place for place, row in enumerate(self.rows) if not row.ended]
+            few = len(live) <= len(self.rows) // 2
+            if few:
+                tokens = [tokens[place] for place in live]
+                self._keep(live)
+            logits = [self._next(tokens)] if self.rows else []
+            if few:
+                logits += self._join()
+            if not self.rows:
+                return
+            tokens = _choose(self.rows, torch.cat(logits), draw)
+            writing = [row for row in self.rows if not row.ended]
+            now = time.perf_counter()
+            for row in writing:
+                row.seconds += (now - clock) / len(writing)
+            clock = now
+            for row, token in zip(self.rows, tokens, strict=True):
+                if not row.ended and _ends(self._engine, row, token, max_tokens):
+                    row.ended = True
+                    self._done(row.index, Written(_text(self._engine, row), len(row.written), row.seconds))
+
+    def _keep(self, live: list[int]) -> None:
+        self.rows = [self.rows[place] for place in live]
+        places = torch.tensor(live, dtype=torch.long, device=self._mask.device)
+        self._mask = self._mask[places]
+        self._cache.batch_select_indices(places)
+
+    def _next(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Every row's last token is read: logits for its next."""
+        place = self._mask.sum(-1, keepdim=True)
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.rows), 1)], -1)
+        return _forward(self._engine, tokens, self._cache, attention_mask=self._mask, position_ids=place)
+
+    def _join(self) -> list[torch.Tensor]:
+        """Those that wait come in, as many as there is room for: logits for each one's first token."""
+        here = len(self.rows)
+        width = max((len(row.prompt) + len(row.written) for row in self.rows), default=0)
+        while self._waiting and len(self.rows) < ROWS:
+            longest = max(width, len(self._waiting[0].prompt))
+            if self.rows and (len(self.rows) + 1) * longest > TOKENS:
+                break
+            row = self._waiting.popleft()
+            if _begin(row, self._constraint, self._done):
+                self.rows.append(row)
+                width = longest
+        new = self.rows[here:]
+        if new:
+            before, self._mask = self._mask, self._mask.new_zeros(len(self.rows), width)
+            same = min(width, before.shape[1])
+            self._mask[:here, width - same :] = before[:, before.shape[1] - same :]
+        return [self._read_prompt(place, row.prompt, width) for place, row in enumerate(new, start=here)]
+
+    def _read_prompt(self, place: int, prompt: list[int], width: int) -> torch.Tensor:
+        known = min(_common(self._read, prompt), len(prompt) - 1)
+        self._reader.crop(known - len(self._read))
+        self._read = prompt
+        logits = _forward(self._engine, prompt[known:], self._reader)
+        put(self._cache, place, len(self.rows), width, self._reader)
+        self._mask[place, width - len(prompt) :] = 1
+        return logits
 
 
 def _begin(row: _Row, constraint: Constraint | None, done: Done) -> bool:
@@ -117,47 +181,6 @@ def _begin(row: _Row, constraint: Constraint | None, done: Done) -> bool:
         done(row.index, Written(error=str(error)))
         return False
     return True
-
-
-@torch.inference_mode()
-def _write_together(engine: LocalEngine, rows: list[_Row], max_tokens: int, draw: Draw, done: Done) -> None:
-    clock, seconds, waiting = time.perf_counter(), 0.0, len(rows)  # what one row has cost so far, of those not ended
-    cache, logits, mask = _read(engine, rows)
-    while True:
-        tokens = _choose(rows, logits, draw)
-        now = time.perf_counter()
-        seconds, clock = seconds + (now - clock) / waiting, now
-        for row, token in zip(rows, tokens, strict=True):
-            if not row.ended and _ends(engine, row, token, max_tokens):
-                row.ended = True
-                done(row.index, Written(_text(engine, row), len(row.written), seconds))
-        live = [place for place, row in enumerate(rows) if not row.ended]
-        if not live:
-            return
-        waiting = len(live)
-        if len(live) <= len(rows) // 2:
-            rows, mask, tokens = [rows[i] for i in live], mask[live], [tokens[i] for i in live]
-            cache.batch_select_indices(torch.tensor(live, device=mask.device))
-        place = mask.sum(-1, keepdim=True)
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
-        logits = _forward(engine, tokens, cache, attention_mask=mask, position_ids=place)
-
-
-def _read(engine: LocalEngine, rows: Sequence[_Row]) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """The prompts, read: what they leave in a cache, logits for each row's first token, and where each row has tokens."""
-    width = max(len(row.prompt) for row in rows)
-    batch, one = conversation_cache(engine.model), conversation_cache(engine.model)
-    mask = torch.zeros(len(rows), width, dtype=torch.long, device=engine.model.device)
-    logits: list[torch.Tensor] = []
-    before: list[int] = []
-    for place, row in enumerate(rows):
-        known = min(_common(before, row.prompt), len(row.prompt) - 1)
-        one.crop(known - len(before))
-        logits.append(_forward(engine, row.prompt[known:], one))
-        put(batch, place, len(rows), width, one)
-        mask[place, width - len(row.prompt) :] = 1
-        before = row.prompt
-    return batch, torch.cat(logits), mask
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

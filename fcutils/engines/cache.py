@@ -60,12 +60,17 @@ class KeptLayer(DynamicLayer):
 
     def put(self, place: int, rows: int, width: int, one: KeptLayer) -> None:
         """See the function `put`."""
-        if not self._buffers:
-            room = width + max(SPARE, width // 2)
-            self._buffers = [held.new_zeros(rows, held.shape[1], room, held.shape[3]) for held in one._buffers]
-            self.length = width
-        for buffer, held in zip(self._buffers, one._buffers, strict=True):
-            buffer[place, :, width - one.length : width] = held[0, :, : one.length]
+        held = self._buffers or [buffer[:0] for buffer in one._buffers]
+        if (len(held[0]), self.length) != (rows, width):
+            self._buffers, self.length = [self._refitted(buffer, rows, width) for buffer in held], width
+        for buffer, new in zip(self._buffers, one._buffers, strict=True):
+            buffer[place, :, width - one.length : width] = new[0, :, : one.length]
+
+    def _refitted(self, buffer: torch.Tensor, rows: int, width: int) -> torch.Tensor:
+        room, same = width + max(SPARE, width // 2), min(width, self.length)
+        fitting = buffer.new_zeros(rows, buffer.shape[1], room, buffer.shape[3])
+        fitting[: len(buffer), :, width - same : width] = buffer[:, :, self.length - same : self.length]
+        return fitting
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         self._buffers = [buffer[indices] for buffer in self._buffers]
@@ -85,7 +90,10 @@ def conversation_cache(model: Any) -> DynamicCache:
 
 
 def put(batch: DynamicCache, place: int, rows: int, width: int, one: DynamicCache) -> None:
-    """Row `place` of a batch of `rows` becomes what `one` holds of a conversation, on the right of `width` positions."""
+    """Row `place` of a batch of `rows` becomes what `one` holds of a conversation, on the right of `width` positions.
+
+    A batch of fewer rows, or of another width, is fitted to these first: its rows stay, and stay on the right.
+    """
     for into, layer in zip(batch.layers, one.layers, strict=True):
         assert isinstance(into, KeptLayer) and isinstance(layer, KeptLayer)
         into.put(place, rows, width, layer)

@@ -66,6 +66,8 @@ def _evaluate(options: argparse.Namespace) -> Report:
     """Reads the data first: what is wrong with it is said before a model is loaded."""
     if options.out and not options.out.parent.is_dir():
         raise OpenError(f"there is no folder {options.out.parent} to write the report into")
+    if options.out and options.out.suffix == ".md":
+        raise OpenError(f"--out {options.out}: name the report .json; its table is written beside it as .md")
     common: dict[str, Any] = {"max_tokens": options.max_tokens}
     common["replies"] = options.out.with_suffix(".replies.jsonl") if options.out else None
     sampling = Sampling(options.temperature or (SEVERAL_RUNS if options.runs > 1 else 0.0))
