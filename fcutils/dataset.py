@@ -19,7 +19,7 @@ from random import Random
 from statistics import mean, median
 from typing import Any, Literal
 
-from fcutils.messages import ROLES, Conversation, Message, ToolCall, dumps
+from fcutils.messages import ROLES, Conversation, Message, ToolCall, answered, dumps
 from fcutils.schema import NAME
 
 Style = Literal["tool_calls", "function_call"]
@@ -106,18 +106,18 @@ def row_faults(row: Conversation) -> Iterator[str]:
             schemas[name] = None if fault else schema
     if not row.messages:
         yield "no messages"
-    waiting: list[ToolCall] = []
+    waiting: dict[int, ToolCall] = {}
     for number, message in enumerate(row.messages):
         if message.role == "tool":
-            call = _answered(message, waiting)
-            if call is None:
+            place = answered(message, waiting)
+            if place is None:
                 yield f"message {number}: a result{f' of {message.name}' * bool(message.name)} that answers no call before it"
             else:
-                waiting.remove(call)
+                del waiting[place]
             continue
         if waiting:
             yield f"message {number}: {len(waiting)} call(s) before it have no result"
-        waiting = list(message.calls)
+        waiting = dict(enumerate(message.calls))
         yield from (f"message {number}: {why}" for call in message.calls for why in _call_faults(call, schemas))
 
 
@@ -140,15 +140,6 @@ def _call_faults(call: ToolCall, schemas: Mapping[str, Any]) -> Iterator[str]:
         yield f"no tool named {call.name!r} on offer"
     elif (schema := schemas[call.name]) is not None:
         yield from (f"{call.name}: {why}" for why in argument_faults(call.arguments, schema))
-
-
-def _answered(result: Message, waiting: Sequence[ToolCall]) -> ToolCall | None:
-    """The waiting call that a result answers: the one it names by id, or else by its tool; the first, if it names neither."""
-    if result.call_id and any(call.id for call in waiting):
-        waiting = [call for call in waiting if call.id == result.call_id]
-    elif result.name:
-        waiting = [call for call in waiting if call.name == result.name]
-    return waiting[0] if waiting else None
 
 
 def argument_faults(arguments: Any, schema: Any) -> list[str]:
@@ -243,19 +234,17 @@ def describe(rows: Sequence[Conversation]) -> dict[str, Any]:
 def with_ids(row: Conversation) -> Conversation:
     """The row with an id for every call, and each result with the id and the name of the call that it answers."""
     messages: list[Message] = []
-    number = 0
-    waiting: list[ToolCall] = []  # as they were written, for the results speak of those;
-    ids: list[str] = []  # and what they are called now
+    before = number = 0  # calls up to the last reply, and up to its end
+    waiting: dict[int, ToolCall] = {}
     for message in row.messages:
         if message.calls:
-            waiting, ids = list(message.calls), [f"call_{number + at}" for at in range(len(message.calls))]
-            number += len(ids)
-            calls = tuple(replace(call, id=id_) for call, id_ in zip(waiting, ids, strict=True))
+            before, waiting = number, dict(enumerate(message.calls))
+            number += len(waiting)
+            calls = tuple(replace(call, id=f"call_{before + place}") for place, call in waiting.items())
             message = replace(message, calls=calls)
-        elif message.role == "tool" and (call := _answered(message, waiting)):
-            at = waiting.index(call)
-            del waiting[at]
-            message = replace(message, call_id=ids.pop(at), name=message.name or call.name)
+        elif message.role == "tool" and (place := answered(message, waiting)) is not None:
+            call = waiting.pop(place)
+            message = replace(message, call_id=f"call_{before + place}", name=message.name or call.name)
         messages.append(message)
     return replace(row, messages=tuple(messages))
 

@@ -8,7 +8,7 @@ find them in text (`parsing/`), or how to run them (`toolbox.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -192,7 +192,7 @@ class Conversation:
 
     def to_dict(self, style: Literal["tool_calls", "function_call"] = "tool_calls") -> dict[str, Any]:
         """A row of OpenAI's form: `messages`, `tools` (older: `functions`), and `meta` where there is any."""
-        turns = (list(turn) for _, turn in groupby(self.messages, key=lambda message: message.role == "tool"))
+        turns = (list(turn) for _, turn in groupby(linked(self.messages), key=lambda message: message.role == "tool"))
         out: dict[str, Any] = {"messages": [m.to_openai(style, place) for turn in turns for place, m in enumerate(turn)]}
         if self.tools and style == "tool_calls":
             out["tools"] = [dict(tool) for tool in self.tools]
@@ -230,6 +230,29 @@ class Conversation:
 def conversation(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] = ()) -> Conversation:
     """A conversation from any iterables."""
     return Conversation(tuple(messages), tuple(tools))
+
+
+def answered(result: Message, waiting: Mapping[int, ToolCall]) -> int | None:
+    """Which of the calls that wait for a result this one answers: the one it names by id, or else by its tool; the first, if
+    it names neither.
+    """
+    if result.call_id and any(call.id for call in waiting.values()):
+        places = [place for place, call in waiting.items() if call.id == result.call_id]
+    else:
+        places = [place for place, call in waiting.items() if result.name in (None, "", call.name)]
+    return places[0] if places else None
+
+
+def linked(messages: Iterable[Message]) -> Iterator[Message]:
+    """The messages; every result that has no `call_id` with the one of the call that it answers."""
+    waiting: dict[int, ToolCall] = {}
+    for message in messages:
+        if message.calls:
+            waiting = dict(enumerate(message.calls))
+        elif message.role == "tool" and (place := answered(message, waiting)) is not None:
+            call = waiting.pop(place)
+            message = replace(message, call_id=message.call_id or call.id or id_for(place))
+        yield message
 
 
 def id_for(place: int) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fcutils.dialects import DIALECTS
 from fcutils.messages import Conversation, Fault, Message, MessageError, Observation, Reply, ToolCall, conversation
 
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}
@@ -58,6 +59,19 @@ def test_calls_without_ids_are_told_apart_and_linked_to_their_results():
     assert len(set(ids)) == 3 and ids[2] == "mine"
     assert [answer["tool_call_id"] for answer in answers] == ids
     assert again == asked and last["tool_call_id"] == ids[0]
+
+
+def test_results_in_another_order_than_their_calls_name_the_right_ones():
+    calls = (ToolCall("first"), ToolCall("second", id="own"))
+    talk = Conversation(
+        (Message("assistant", calls=calls), Message("tool", "2", name="second"), Message("tool", "1", name="first"))
+    )
+    asked, two, one = talk.to_dict()["messages"]
+    assert [call["id"] for call in asked["tool_calls"]] == [one["tool_call_id"], two["tool_call_id"]]
+    assert two["tool_call_id"] == "own"
+    pieces = DIALECTS["mistral"].render(Conversation((Message("user", "hi"), *talk.messages)))
+    text = "".join(piece.text for piece in pieces)
+    assert text.index('"content": "2", "call_id": "000000own"') < text.index('"content": "1", "call_id": "call00001"')
 
 
 def test_an_error_tells_its_kind_to_the_model():

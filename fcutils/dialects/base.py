@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fcutils.dialects.escaping import escape_marks
-from fcutils.messages import Conversation, Message, ToolCall, dumps
+from fcutils.messages import Conversation, Message, ToolCall, dumps, linked
 
 Part = Literal["text", "structure", "name", "value"]
 
@@ -141,7 +141,7 @@ class Dialect(ABC):
 
     def _turns(self, talk: Conversation) -> Iterator[list[Piece]]:
         system = "\n\n".join(m.content for m in talk.messages if m.role == "system")
-        turns = [m for m in talk.messages if m.role != "system"]
+        turns = [m for m in linked(talk.messages) if m.role != "system"]
         if not turns or turns[0].role != "user":
             raise DialectError(f"{self.name}: a conversation begins with a user's message")
         yield self.start(talk.tools, system, turns[0].content)

@@ -23,7 +23,7 @@ import openai
 
 from fcutils.dialects import Dialect, DialectError, get
 from fcutils.engines.base import GREEDY, Chat, Constraint, Engine, EngineError, Mark, Sampling, Tools, Written
-from fcutils.messages import Conversation, Message, dumps
+from fcutils.messages import Conversation, Message, ToolCall, answered, dumps
 from fcutils.parsing import parse_reply
 
 
@@ -173,18 +173,15 @@ def to_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     What came of a call that could not be read answers none, and is said by the user.
     """
     out: list[dict[str, Any]] = []
-    waiting: list[str] = []
+    waiting: dict[int, ToolCall] = {}
     for place, message in enumerate(messages):
         if message.role == "assistant":
             calls = [replace(call, id=call.id or f"call_{place}_{number}") for number, call in enumerate(message.calls)]
-            message, waiting = replace(message, thought="", calls=tuple(calls)), [call.id or "" for call in calls]
+            message, waiting = replace(message, thought="", calls=tuple(calls)), dict(enumerate(calls))
         elif message.role == "tool":
-            answered = message.call_id if message.call_id in waiting else next(iter(waiting), None)
-            if answered is None:
-                message = Message("user", message.content)
-            else:
-                waiting.remove(answered)
-                message = replace(message, call_id=answered)
+            found = answered(message, waiting)
+            found = next(iter(waiting), None) if found is None else found
+            message = Message("user", message.content) if found is None else replace(message, call_id=waiting.pop(found).id)
         out.append(message.to_openai())
     return out
 
