@@ -57,12 +57,15 @@ def arguments_model(tool: Callable[..., Any] | type[BaseModel]) -> type[BaseMode
     if is_model(tool):
         return tool
     fields: dict[str, Any] = {}
-    for number, parameter in enumerate(parameters_of(tool)):
+    parameters, free = parameters_of(tool), "argument_"
+    while any(parameter.name.startswith(free) for parameter in parameters):
+        free += "_"
+    for number, parameter in enumerate(parameters):
         annotation, default = parameter.annotation, parameter.default
         if default is None:
             annotation = _optional(annotation)
         if parameter.name.startswith("_") or hasattr(BaseModel, parameter.name):
-            fields[f"argument_{number}"] = Annotated[annotation, Field(alias=parameter.name)], default
+            fields[f"{free}{number}"] = Annotated[annotation, Field(alias=parameter.name)], default
         else:
             fields[parameter.name] = annotation, default
     name = _python_name(tool)
@@ -142,6 +145,9 @@ def _hints(function: Any) -> Mapping[str, Any]:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise SchemaError(f"{_python_name(function)}: {error}; define that type where the module can see it") from None
+    except (SyntaxError, TypeError, AttributeError) as error:
+        why = f"a type hint is none ({_first_line(error)}); list[int] would be one"
+        raise SchemaError(f"{_python_name(function)}: {why}") from None
 
 
 def _optional(annotation: Any) -> Any:

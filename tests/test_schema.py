@@ -174,10 +174,17 @@ def test_none_as_default_means_optional() -> None:
 
 
 def test_parameters_that_a_model_could_not_have_as_fields() -> None:
-    def odd(json: str, _hidden: int, model_config: int, copy: bool = True) -> None: ...
+    def odd(json: str, _hidden: int, model_config: int, copy: bool = True, argument_0: int = 0) -> None: ...
 
-    assert list(parameters(odd)["properties"]) == ["json", "_hidden", "model_config", "copy"]
+    assert list(parameters(odd)["properties"]) == ["json", "_hidden", "model_config", "copy", "argument_0"]
     assert arguments_model(odd).model_validate_json('{"json": "x", "_hidden": 1, "model_config": 2}', strict=True)
+
+
+def test_a_type_hint_that_is_words_is_named() -> None:
+    def find(where: "list of int") -> None: ...  # type: ignore # noqa: F722
+
+    with pytest.raises(SchemaError, match=r"find: a type hint is none .*list\[int\] would be one"):
+        tool_schema(find)
 
 
 def test_methods_partials_and_callable_objects() -> None:
