@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from fcutils import models, usecases
 from fcutils.chat import tell
+from fcutils.engines.base import Constraint, Engine
 from fcutils.evaluate.open_engine import open_engine
 from fcutils.loop import ToolLoop
 
 MODEL = "hermes3"
-QUESTION = "Check the payment status of transaction T1003."
+QUESTION = "Remind me to call Anna on 2026-03-05 at 08:00."
 MOST = 256  # tokens, call and answer together
 
 
@@ -25,4 +26,10 @@ def run_demo(arguments: Sequence[str] = ()) -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     print(f"\nyou> {QUESTION}")
-    return 0 if tell(ToolLoop(engine, usecases.load("support"), constraint=constraint, max_tokens=MOST).run(QUESTION)) else 1
+    return 0 if tell(loop(engine, constraint).run(QUESTION)) else 1
+
+
+def loop(engine: Engine, constraint: Constraint | None = None) -> ToolLoop:
+    """The assistant's tools, and nobody who has to be asked."""
+    tools = usecases.load("assistant", on_approve=lambda call: True)
+    return ToolLoop(engine, tools, constraint=constraint, max_tokens=MOST)

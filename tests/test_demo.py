@@ -12,12 +12,12 @@ from fcutils.models import ModelError
 
 def test_a_model_calls_and_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     engine = tiny.engine("llama")
-    call = ToolCall("retrieve_payment_status", {"transaction_id": "T1002"})
+    call = ToolCall("set_reminder", {"text": "feed the cat", "date": "2026-03-05", "time": "07:45"})
     script = tiny.Script(engine, Message("assistant", calls=(call,)), "Not yet.")
     monkeypatch.setattr(demo, "open_engine", lambda model: (engine, script))
     assert demo.run_demo() == 0
     shown = capsys.readouterr().out
-    assert shown.index("you> ") < shown.index('"T1002")') < shown.index("result  {") < shown.index("Not yet.\n(2 replies")
+    assert shown.index("you> ") < shown.index("feed the cat") < shown.index("result  {") < shown.index("Not yet.\n(2 replies")
 
 
 def test_weights_that_cannot_be_read_are_one_clear_line(

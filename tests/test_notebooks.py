@@ -261,7 +261,7 @@ def test_the_trace_is_a_run_of_the_model(monkeypatch: pytest.MonkeyPatch):
     stored = script.with_suffix(".svg").read_text(encoding="utf-8")
     for svg in (runpy.run_path(str(script))["draw"](), stored):
         assert re.findall(r">(you|the model|the toolbox)<", svg) == ["you", "the model", "the toolbox", "the model"]
-        assert "retrieve_payment_status(" in svg and "T1003" in svg and "Paid" in svg
+        assert "set_reminder(" in svg and "call Anna" in svg and "08:00" in svg
 
 
 # ---- exercises and solutions -----------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 
 from drawing import Drawing, save
 
-from fcutils import usecases
-from fcutils.demo import MODEL, MOST, QUESTION
+from fcutils.demo import MODEL, QUESTION, loop
 from fcutils.evaluate.open_engine import open_engine
-from fcutils.loop import Answer, Call, Observed, ToolLoop
+from fcutils.loop import Answer, Call, Observed
 from fcutils.show import traces
 
 WIDE, LINE = 80, 21  # characters of a card's line, and its height
@@ -23,7 +22,7 @@ Card = tuple[str, str, str, list[str]]  # who, what about it, colour, lines
 def asked() -> Iterator[Card]:
     yield "you", "ask", "plain", [QUESTION]
     engine, _ = open_engine(MODEL)
-    for event in ToolLoop(engine, usecases.load("support"), max_tokens=MOST).run(QUESTION):
+    for event in loop(engine).run(QUESTION):
         match event:
             case Call():
                 yield "the model", "writes a call, and is stopped there", "orange", _wrapped(traces.written(event.call))

@@ -20,9 +20,9 @@ from typing import Any
 from fcutils.evaluate.misses import REASONS, Miss
 
 SCORES: Mapping[str, str] = {  # in the order of the table: the name of a mark, and what earns it
-    "parses": "nothing in the reply was meant as a call and cannot be read",
-    "calls": "calls where a call is due (recall)",
-    "holds back": "no call where no tool can help (specificity)",
+    "parses": "every call in the reply can be read, if there is one",
+    "calls": "calls where a call is due",
+    "holds back": "no call where no tool can help",
     "right tool": "all tools right, where a call is due",
     "right arguments": "all arguments right, where the tools are",
     "whole call": "everything right, where a call is due",

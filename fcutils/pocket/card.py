@@ -34,8 +34,11 @@ Calls tools in the format that its prompt asks for: chooses, calls several at on
 for what is missing, mends a call that was refused.""",
         """\
 Conversations of [data/universe](../../../data/universe/README.md), training split, streamed: two to nine requests over
-up to ten tools, most of them under their own names, the others restyled or under made-up ones; in `hermes`, `openhermes`,
-and formats that are made up on the spot and described in the prompt. Refused calls are shown and not learnt.""",
+up to ten tools, half of them under their own names, the others restyled or under made-up ones; in half of the conversations
+words that request and schema share are exchanged ([exchange.py](../../../fcutils/universe/exchange.py)), so that they have to
+be read. Among them drills with tools of random words ([drill.py](../../../fcutils/pocket/drill.py)), and before all that
+strings of random tokens in which something is to be chosen ([strings.py](../../../fcutils/pocket/strings.py)). All in `hermes`,
+`openhermes`, and formats that are made up on the spot and described in the prompt. Refused calls are shown and not learnt.""",
         """\
 - It knows the manner of speaking of one authored corpus, in English. Other people's requests are harder.
 - It is small: long values, unusual words and long lists of tools are where its copies stumble.
@@ -133,7 +136,7 @@ def _recipe(name: str, log: Sequence[Mapping[str, Any]]) -> str:
             how = "resumed" if line["resumed"] else first
             more = f" --layers {plan['layers']}" if plan["layers"] else ""
             rates = f" --rates {plan['muon']:g} {plan['adam']:g}" if "muon" in plan else ""
-            more += "".join([rates, *(f" --{one} {plan[one]:g}" for one in ("decay", "short") if one in plan)])
+            more += "".join([rates, *(f" --{one} {plan[one]:g}" for one in ("decay", "strings", "short") if one in plan)])
             command = f"train {name} --minutes {plan['minutes']:g} --budget {plan['budget']} --seed {plan['seed']}{more}"
             where = f"on {line['device']}" + (f", {line['threads']} threads" if line["device"] == "cpu" else "")
             lines.append(f"- at step {line['step']}, {how}, {where}: `python -m fcutils.pocket {command}`")
