@@ -165,7 +165,7 @@ def test_the_two_stages_of_one_run(where, tokenizer, folder, tmp_path, monkeypat
     small = ["--minutes", "0.05", "--layers", "2", "--budget", "1024"]
     first = run("pocket-gemma", *small)
     assert set(first[-1]["scores"]["tools"]) == {"loss", "tokens"}
-    second = run("pocket-gemma-it", "--from", str(tmp_path / "pocket-gemma"), *small, "--short", "0")
+    second = run("pocket-gemma-it", "--from", str(tmp_path / "pocket-gemma"), *small, "--short", "0", "--strings", "0")
     assert second[-1]["phase"] == "full" and "tokens" in second[-1]["scores"]["phrasings"]
     assert "plan" in second[0], "another name's log is not this one's"
     on = ["--from", str(tmp_path / "pocket-gemma-it"), "--run", str(tmp_path / "on"), "--rates", "0.002", "0.001"]
