@@ -139,9 +139,8 @@ class Message:
         if self.calls:
             out["tool_calls"] = [call.to_openai(number) for number, call in enumerate(self.calls)]
         if self.role == "tool":
-            out |= {"tool_call_id": self.call_id or id_for(place)}
-            out |= {"name": self.name} if self.name else {}
-        return out
+            out["tool_call_id"] = self.call_id or id_for(place)
+        return {**out, "name": self.name} if self.name else out
 
     def _to_function_call(self) -> dict[str, Any]:
         if len(self.calls) > 1:
@@ -151,6 +150,7 @@ class Message:
                 raise MessageError("a result in the older form needs the function's name")
             return {"role": "function", "name": self.name, "content": self.content}
         out: dict[str, Any] = {"role": self.role, "content": self.content}
+        out |= {"name": self.name} if self.name else {}
         if self.thought:
             out["thought"] = self.thought
         if self.calls:

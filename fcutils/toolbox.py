@@ -17,9 +17,9 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from pydantic import BaseModel
 from fcutils import worker
 from fcutils.complaint import no_such
 from fcutils.journal import Journal
+from fcutils.lane import Lane, LaneError
 from fcutils.messages import Observation, ToolCall
 from fcutils.schema import Schema, tool_schema
 from fcutils.tool import Outcome, Tool, describe, in_thread, wait
@@ -41,9 +42,6 @@ Approver = Callable[[ToolCall], bool | str | Awaitable[bool | str]]
 MAX_OUTPUT = 8_000  # characters
 _SHORTEST_OUTPUT = 200
 _SIDE_BY_SIDE = 32  # threads
-_HELD: contextvars.ContextVar[frozenset[threading.Lock]] = contextvars.ContextVar(
-    "lanes held by this call", default=frozenset()
-)
 
 
 class ToolboxError(ValueError):
@@ -75,7 +73,7 @@ class Toolbox:
         self._journal = None if journal is None else Journal(journal)
         self._guard = _Guard(max_repeats)
         self._parallel = parallel
-        self._lane = threading.Lock()
+        self._lane = Lane()
         self._entries: dict[str, _Entry] = {}
 
     @overload
@@ -156,9 +154,14 @@ class Toolbox:
             raise ToolboxError(f"both toolboxes have {', '.join(both)}; register one of them under another name")
         merged = Toolbox(on_approve=self.on_approve, max_repeats=self._guard.most, parallel=self._parallel)
         merged._journal, merged._lane = self._journal or other._journal, self._lane
-        theirs = {name: entry.approved_by(other.on_approve) for name, entry in other._entries.items()}
+        theirs = {name: merged._adopted(entry, other) for name, entry in other._entries.items()}
         merged._entries = {**self._entries, **theirs}
         return merged
+
+    def _adopted(self, entry: _Entry, other: Toolbox) -> _Entry:
+        """A tool of another toolbox: its own approver is asked, in this one's lane it waits."""
+        approve = other.on_approve if entry.approve is True and other.on_approve is not None else entry.approve
+        return replace(entry, approve=approve, lane=self._lane if entry.lane or not self._parallel else None)
 
     def reset(self) -> None:
         """Forget which call was the last: for a new conversation."""
@@ -220,15 +223,19 @@ class Toolbox:
     def _run(self, job: _Job) -> Observation:
         if isinstance(job.state, Outcome):
             return self._observe(job, job.state)
-        with _alone(job.state.entry.lane):
-            refusal = self._refusal(job.call, job.state.entry.approve)
-            return self._observe(job, refusal) if refusal else self._timed(job, job.state)
+        entry = job.state.entry
+        try:
+            with entry.lane.alone() if entry.lane else nullcontext():
+                refusal = self._refusal(job.call, entry.approve)
+                return self._observe(job, refusal) if refusal else self._timed(job, job.state)
+        except LaneError as error:
+            return self._observe(job, Outcome(str(error), "failed"))
 
     async def _arun(self, job: _Job) -> Observation:
         if isinstance(job.state, Outcome):
             return self._observe(job, job.state)
         entry = job.state.entry
-        async with _alone_on_loop(entry.lane):
+        async with entry.lane.alone_on_loop() if entry.lane else nullcontext():
             refusal = await self._arefusal(job.call, entry.approve)
             if refusal:
                 return self._observe(job, refusal)
@@ -281,12 +288,8 @@ class _Entry:
     schema: Schema
     timeout: float | None
     approve: bool | Approver
-    lane: threading.Lock | None  # those that share one run one after another
+    lane: Lane | None  # those that share one run one after another
     on_loop: bool
-
-    def approved_by(self, approver: Approver | None) -> _Entry:
-        """The same, and in a toolbox of another approver, too, it is this one who is asked."""
-        return replace(self, approve=approver) if self.approve is True and approver is not None else self
 
     def execute(self, text: str, instance: BaseModel) -> Outcome:
         """Run the tool here, or with a time limit in a process that can be killed."""
@@ -344,35 +347,6 @@ class _Guard:
 
 def _runs_alone(job: _Job) -> bool:
     return isinstance(job.state, _Ready) and job.state.entry.lane is not None
-
-
-@contextmanager
-def _alone(lane: threading.Lock | None) -> Iterator[None]:
-    """Wait for one's turn in a lane. A tool that calls another of its lane has it already."""
-    if lane is None or lane in _HELD.get():
-        yield
-        return
-    with lane:
-        token = _HELD.set(_HELD.get() | {lane})
-        try:
-            yield
-        finally:
-            _HELD.reset(token)
-
-
-@asynccontextmanager
-async def _alone_on_loop(lane: threading.Lock | None) -> AsyncIterator[None]:
-    if lane is None or lane in _HELD.get():
-        yield
-        return
-    while not lane.acquire(blocking=False):  # a thread that waited for the lock would keep it if this task were cancelled
-        await asyncio.sleep(0.002)
-    token = _HELD.set(_HELD.get() | {lane})
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
-        lane.release()
 
 
 def _verdict(answer: Any) -> Outcome | None:

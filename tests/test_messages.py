@@ -42,10 +42,11 @@ def test_the_older_form_refuses_what_it_cannot_hold():
 def test_a_conversation_survives_both_forms_and_the_disk(tmp_path):
     call = ToolCall("f", {"x": 1}, "call_1")
     observation = Observation({"y": [1, None]}, name="f", call_id="call_1")
-    talk = conversation([Message("user", "hi"), Message("assistant", calls=(call,)), observation.to_message()], [TOOL])
+    turns = [Message("user", "hi", name="Ada"), Message("assistant", calls=(call,)), observation.to_message()]
+    talk = conversation(turns, [TOOL])
     assert Conversation.from_dict(json.loads(json.dumps(talk.to_dict()))) == talk
     old = Conversation.from_dict(json.loads(json.dumps(talk.to_dict("function_call"))))
-    assert [m.role for m in old.messages] == ["user", "assistant", "tool"]
+    assert [(m.role, m.name) for m in old.messages] == [("user", "Ada"), ("assistant", None), ("tool", "f")]
     assert old.tools == talk.tools and old.messages[1].calls[0].arguments == {"x": 1}
     talk.save(tmp_path / "talk.json")
     assert Conversation.load(tmp_path / "talk.json") == talk

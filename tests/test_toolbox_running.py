@@ -162,6 +162,45 @@ def test_a_tool_that_calls_another_of_its_toolbox() -> None:
     assert asyncio.run(box.acall(ToolCall("later", {"a": 3}))).content == [4, 4]
 
 
+@pytest.mark.parametrize("careful", ["left", "right"])
+def test_tools_of_merged_toolboxes_run_alone_among_each_other(careful: str) -> None:
+    connection, pay = ledger()
+    left, right = Toolbox(parallel=careful != "left"), Toolbox(parallel=careful != "right")
+    if careful == "right":
+        left.add(pay, name="pay_left", approve=lambda call: True)
+    else:
+        left.add(pay, name="pay_left")
+    right.add(pay, name="pay_right")
+    box = left | right
+    order = [call for pair in zip(calls("pay_left", *range(20)), calls("pay_right", *range(20)), strict=True) for call in pair]
+    with ThreadPoolExecutor(8) as threads:
+        assert all(observation.ok for observation in threads.map(box.call, order))
+    assert connection.execute("select balance from account").fetchone() == (2 * sum(range(20)),)
+    connection.close()
+
+
+def test_a_call_that_would_wait_for_its_own_event_loop_says_so() -> None:
+    """As in a notebook, whose cells run on a loop: waiting there for a task of that loop would never end."""
+    gate = asyncio.Event()
+
+    async def wait(a: int) -> int:
+        await gate.wait()
+        return a
+
+    box = box_of(wait, parallel=False)
+
+    async def both() -> tuple[Observation, ...]:
+        task = asyncio.create_task(box.acall(calls("wait", 1)[0]))
+        await asyncio.sleep(0)
+        refused = box.call(calls("wait", 2)[0])
+        gate.set()
+        return refused, await task, box.call(calls("wait", 3)[0])
+
+    refused, first, last = asyncio.run(both())
+    assert refused.kind == "failed" and "acall" in refused.text
+    assert (first.content, last.content) == (1, 3)
+
+
 def test_a_call_that_is_cancelled_while_it_waits_leaves_nothing_locked() -> None:
     gate = threading.Event()
 

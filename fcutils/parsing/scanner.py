@@ -225,6 +225,8 @@ class _Value:
         return BadValue(kind, reason, self.depth, self.string_at)
 
     def unexpected(self, found: str) -> BadValue:
+        if found in _STRING_END:  # a string behind a string is a forgotten comma: no quote closed too late
+            self.string_at = None
         return self.bad("malformed", f"expected {_EXPECTED[self._next]}, found {found[:1]!r}")
 
     def _literal(self, word: str) -> bool | int | float | None:
