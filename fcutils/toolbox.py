@@ -106,7 +106,8 @@ class Toolbox:
         """Register a function or a Pydantic model, and give it back.
 
         With a `timeout` in seconds the tool runs in a process of its own, which gets a copy of the function as it is when it is
-        called, prints to nowhere, and is killed with all that it started when the time is up.
+        called (of an imported one: as its file is then), prints to nowhere, and is killed with all that it started when time is
+        up.
         """
         schema = tool_schema(function, name=name)
         name = str(schema["function"]["name"])

@@ -4,7 +4,8 @@ Knows bytes: a callable pickled with cloudpickle takes bytes and gives bytes. Do
 interpreter is started, never a fork, so that it works the same on every system, and functions from a notebook travel by value.
 
 A worker is used again as long as a call leaves nothing behind. One that outstays its limit, dies, or leaves a thread or a child
-running is killed with everything it started, and the next call gets a new one.
+running is killed with everything it started, and the next call gets a new one; so does a call after a module was edited that
+the worker has imported.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import struct
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +33,7 @@ START_LIMIT = 60.0  # seconds to start a worker, and to load a callable: neither
 MOST_WORKERS = max(4, os.cpu_count() or 1)  # at work at the same time; further calls wait for a free one
 _FRAME = struct.Struct(">cQ")
 _LONGEST = 2**32
+_LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from fcutils.worker import serve; serve()"
 
 
@@ -47,6 +50,10 @@ def run(payload: bytes, argument: bytes, limit: float) -> bytes:
     return _POOL.run(payload, argument, limit)
 
 
+class _Outdated(Exception):
+    """A module that the worker has imported was edited since."""
+
+
 class _Pool:
     """The idle workers of this process, and how many may be at work."""
 
@@ -56,17 +63,21 @@ class _Pool:
 
     def run(self, payload: bytes, argument: bytes, limit: float) -> bytes:
         with self._slots:
-            worker = self._take()
-            try:
-                reply, clean = worker.run(payload, argument, limit)
-            except BaseException:  # Ctrl-C too: a worker in the middle of something is of no more use
-                worker.kill()
-                raise
-            if clean:
-                self._idle.append(worker)
-            else:
-                worker.kill()
-            return reply
+            while True:
+                worker = self._take()
+                try:
+                    reply, clean = worker.run(payload, argument, limit)
+                except _Outdated:
+                    worker.kill()
+                    continue
+                except BaseException:  # Ctrl-C too: a worker in the middle of something is of no more use
+                    worker.kill()
+                    raise
+                if clean:
+                    self._idle.append(worker)
+                else:
+                    worker.kill()
+                return reply
 
     def _take(self) -> _Worker:
         with suppress(IndexError):  # pop() is one step: two threads cannot get the same one
@@ -109,6 +120,8 @@ class _Worker:
         except OSError:
             raise WorkerError("crashed", f"The worker process {self._end()} before it got the call.") from None
         tag, text = self._next(START_LIMIT, "loading the tool in its process")
+        if tag == b"o":
+            raise _Outdated
         if tag == b"e":
             raise WorkerError("failed", f"The tool cannot be loaded in its process: {text.decode()}")
         tag, reply = self._next(limit, "the tool")
@@ -212,9 +225,14 @@ def serve() -> None:
     threading.Thread(target=_listen_for_calls, args=(inlet, calls), daemon=True).start()
     threads = threading.active_count()
     loaded: dict[bytes, Callable[[bytes], bytes]] = {}
+    written: dict[str, int] = {}
+    imported = 0
     _send(outlet, b"r", b"")
     while True:
         surroundings, payload, argument = calls.get()
+        if any(_written(path) != then for path, then in written.items()):
+            _send(outlet, b"o", b"")
+            continue
         try:
             _settle_in(surroundings)
             if payload not in loaded:
@@ -224,6 +242,8 @@ def serve() -> None:
             continue
         _send(outlet, b"l", b"")
         reply = loaded[payload](argument)
+        if len(sys.modules) != imported:
+            imported, written = len(sys.modules), {**_own_files(), **written}
         _send(outlet, b"d" if threading.active_count() > threads or _has_children() else b"c", reply)
 
 
@@ -259,6 +279,19 @@ def _settle_in(surroundings: bytes) -> None:
     if dict(os.environ) != wanted["environment"]:
         os.environ.clear()
         os.environ.update(wanted["environment"])
+
+
+def _own_files() -> dict[str, int]:
+    """The files of the imported modules that somebody may be at work on, and when they were written."""
+    paths = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    return {path: _written(path) for path in paths if path and not path.startswith(_LIBRARIES)}
+
+
+def _written(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _has_children() -> bool:

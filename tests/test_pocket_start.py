@@ -7,6 +7,7 @@ import torch
 
 from fcutils.pocket import attention, corpus
 from fcutils.pocket.models import build
+from fcutils.pocket.train import Plan, optimisers
 
 
 def copied(model, count=4, length=256):
@@ -27,6 +28,20 @@ def test_a_fresh_model_copies_and_one_without_the_circuit_does_not(name):
         assert copied(model) > 0.85
         model.model.layers[0].self_attn.o_proj.weight.zero_()
         assert copied(model) < 0.1
+
+
+def test_a_first_step_moves_the_words_of_both_families_alike():
+    moved = []
+    for name in ("pocket-hermes", "pocket-gemma"):
+        torch.manual_seed(0)
+        model = build(name, 500)
+        words = model.get_input_embeddings().weight
+        before = words.detach().clone()
+        model(torch.randint(0, 500, (2, 40)), labels=torch.randint(0, 500, (2, 40))).loss.backward()
+        for optimiser in optimisers(model, Plan(name, 1)):
+            optimiser.step()
+        moved.append(float((words.detach() - before).norm() / before.norm()))
+    assert 0.5 < moved[0] / moved[1] < 2
 
 
 @pytest.mark.parametrize("name", ["pocket-hermes", "pocket-gemma"])

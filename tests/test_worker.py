@@ -64,6 +64,22 @@ def test_a_function_travels_as_it_is_when_called() -> None:
     assert run(function) == b"2"
 
 
+def test_a_function_of_a_module_is_as_the_file_is_when_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As for somebody who edits tools.py beside a notebook that reloads it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "helper_of_mine.py").write_text("WORD = b'one'\n")
+    (tmp_path / "tools_of_mine.py").write_text("def say(_):\n    from helper_of_mine import WORD\n    return WORD\n")
+    import tools_of_mine  # type: ignore[import-not-found]
+
+    assert run(tools_of_mine.say) == b"one"
+    warm = run(pid)
+    assert run(tools_of_mine.say) == b"one" and run(pid) == warm
+    (tmp_path / "helper_of_mine.py").write_text("WORD = b'two, and longer'\n")
+    assert run(tools_of_mine.say) == b"two, and longer"
+    assert run(pid) != warm and gone(warm)
+    assert run(pid) == run(pid)
+
+
 def test_large_arguments_and_replies() -> None:
     big = os.urandom(20_000_000)
     assert run(lambda data: data, big) == big

@@ -1,9 +1,9 @@
 """`python -m fcutils.pocket tokenizer|train|export|score|sample|card NAME`: the pocket models, made again from nothing.
 
 `train pocket-hermes --minutes 120` goes on from the last checkpoint in runs/; `--from FOLDER` starts a new stage from
-weights alone: `train pocket-gemma`, then `train pocket-gemma-it --from runs/pocket-gemma`; to go on with the same text, give
-lower `--rates`, too (a first run's would undo what was learnt). With a GPU the same command uses it. On Linux, two cores read
-about a tenth faster with large pages: `THP_MEM_ALLOC_ENABLE=1` in the environment.
+weights alone, a run's or exported ones; to go on with the same text, give lower `--rates`, too (a first run's would undo
+what was learnt). With a GPU the same command uses it. On Linux, two cores read about a tenth faster with large pages:
+`THP_MEM_ALLOC_ENABLE=1` in the environment.
 `score` asks the model in assets/models/NAME, or with `--run FOLDER` a run's last checkpoint, and keeps the table beside the
 weights; `sample` keeps forty replies that every machine must get; `card` writes the model card from weights, log and scores.
 """
@@ -27,7 +27,7 @@ from fcutils.pocket.models import SHAPES
 from fcutils.pocket.sample import write
 
 TOKENIZER_ROWS = 7000
-TOKENIZERS = {"pocket-gemma-it": "pocket-gemma"}  # two stages of one run
+TOKENIZERS = {"pocket-gemma-it": "pocket-gemma"}  # one for both
 
 
 def main() -> int:

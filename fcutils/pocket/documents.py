@@ -3,7 +3,7 @@
 Schemas, what a tool is for and what it takes, what people say when they want something, what comes back and what it means,
 lists that repeat themselves. There are no turns: a model that has read this writes such text on, knows words, schemas and
 copying, and has never seen an instruction followed. Everything comes from one corner of the universe, as in `prose.py`, which
-is the next stage.
+its sibling reads.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "pocket-hermes": {"family": "llama", "width": 256, "layers": 5, "heads": 4, "inner": 768, "vocabulary": 8192},
     "pocket-gemma": {"family": "gemma2", "width": 256, "layers": 5, "heads": 4, "inner": 768, "vocabulary": 8192},
 }
-SHAPES["pocket-gemma-it"] = SHAPES["pocket-gemma"]  # its next stage
+SHAPES["pocket-gemma-it"] = SHAPES["pocket-gemma"]  # its sibling, which reads turns
 
 
 def build(name: str, vocabulary: int, *, layers: int | None = None) -> Any:
@@ -44,7 +44,7 @@ def build(name: str, vocabulary: int, *, layers: int | None = None) -> Any:
             attn_logit_softcapping=None,
             final_logit_softcapping=None,
             query_pre_attn_scalar=shape["width"] // shape["heads"],
-            sliding_window=1024,
+            sliding_window=CONTEXT,  # a layer that does not see the tools cannot copy from them
         )
         model = Gemma2ForCausalLM(config)
     plant(model)

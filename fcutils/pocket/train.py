@@ -20,7 +20,7 @@ from fcutils.pocket.batches import Batch, batches, in_parallel, states
 from fcutils.pocket.corpora import CORPORA, DRILLS
 from fcutils.pocket.corpus import Example
 from fcutils.pocket.models import build, deepen
-from fcutils.pocket.start import planted
+from fcutils.pocket.start import loudness, planted
 from fcutils.pocket.strings import strings
 from fcutils.universe import Corner, Recipe
 
@@ -95,18 +95,19 @@ def optimisers(model: Any, plan: Plan) -> list[Any]:
     """Muon for the hidden matrices, AdamW for embeddings and norms."""
     import torch
 
-    circuits = planted(model)
-    groups: dict[str, list[Any]] = {"matrices": [], "circuits": [], "others": []}
+    circuits, words = planted(model), model.get_input_embeddings().weight
+    groups: dict[str, list[Any]] = {"matrices": [], "circuits": [], "norms": []}
     for name, parameter in model.named_parameters():
-        other = parameter.ndim < 2 or "embed" in name or "lm_head" in name
-        groups["circuits" if name in circuits else "others" if other else "matrices"].append(parameter)
+        if parameter is not words:
+            groups["circuits" if name in circuits else "norms" if parameter.ndim < 2 else "matrices"].append(parameter)
     muon = [
         {"params": groups["matrices"], "lr": plan.muon, "weight_decay": plan.shrink},
         {"params": groups["circuits"], "lr": plan.planted, "weight_decay": 0.0},
     ]
+    adam = [{"params": groups["norms"], "lr": plan.adam}, {"params": [words], "lr": plan.adam / loudness(model)}]
     found: list[Any] = [
         torch.optim.Muon([group for group in muon if group["params"]], adjust_lr_fn="original"),
-        torch.optim.AdamW(groups["others"], lr=plan.adam, betas=(0.9, 0.95), weight_decay=0.0),
+        torch.optim.AdamW(adam, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     for optimiser in found:
         for group in optimiser.param_groups:
