@@ -197,7 +197,7 @@ def universe(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 def finetune(found: Mapping[str, Any]) -> Iterator[Finding]:
     ways = found["ways"]
-    times = {way: one["seconds_to_same"] for way, one in ways.items()}
+    times = {way: one["seconds_to_same"] for way, one in ways.items() if one["seconds_to_same"] is not None}
     speeds = {way: one["answer_tokens_a_second"] for way, one in ways.items()}
     bound = "forwards and backwards through the weights"
     yield Finding(

@@ -16,6 +16,9 @@ from typing import Any
 from fcutils.models import CATALOGUE, SUMS
 from fcutils.pocket.corpora import READS
 from fcutils.pocket.export import CARD, LOG, PLOT, SCORES, read_log
+from fcutils.pocket.train import Plan
+
+FIRST = (Plan("", 0).muon, Plan("", 0).adam)  # the rates that a run has if none are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +55,15 @@ lesson on LoRA starts from.""",
         """\
 Conversations of [data/universe](../../../data/universe/README.md), training split, streamed, with every call put into
 plain words; in Gemma's turns, the tools shown as the `gemma` dialect shows them
-([prose.py](../../../fcutils/pocket/prose.py)). Among them drills with tools of random words
-([drill.py](../../../fcutils/pocket/drill.py)), and before all that strings of random tokens in which something is to be
-chosen ([strings.py](../../../fcutils/pocket/strings.py)).""",
+([prose.py](../../../fcutils/pocket/prose.py)).""",
         """\
 - It writes no calls and is not meant to: teach it with LoRA.
 - It knows the manner of speaking of one authored corpus, in English, and no facts.""",
     ),
     "documents": Words(
         """\
-Goes on with plain text about tools. It has seen no turns and no instruction followed: what is measured beside
-`pocket-gemma-it`, to tell why one starts from a model that has.""",
+Goes on with plain text about tools. It has seen no turns and no instruction followed: the stage before `pocket-gemma-it`,
+kept to measure why one starts from the later one.""",
         """\
 Plain text from [data/universe](../../../data/universe/README.md), training split, streamed: schemas, descriptions,
 requests, uses, results and lists, without turns ([documents.py](../../../fcutils/pocket/documents.py)).""",
@@ -137,7 +138,7 @@ def _recipe(name: str, log: Sequence[Mapping[str, Any]]) -> str:
             stages += not line["resumed"]
             how = "resumed" if line["resumed"] else first
             more = f" --layers {plan['layers']}" if plan["layers"] else ""
-            given = "muon" in plan and plan.get("planted") in (None, plan["muon"])  # a first run has a third rate
+            given = (plan.get("muon"), plan.get("adam")) not in (FIRST, (None, None))
             rates = f" --rates {plan['muon']:g} {plan['adam']:g}" if given else ""
             more += "".join([rates, *(f" --{one} {plan[one]:g}" for one in ("decay", "strings", "short") if one in plan)])
             command = f"train {name} --minutes {plan['minutes']:g} --budget {plan['budget']} --seed {plan['seed']}{more}"

@@ -3,7 +3,7 @@
 "I would look up the current weather in Paris, with units celsius": a tool's authored `plain:` phrase with the values that the
 call would have had. The tools stand in the prompt exactly as the `gemma` dialect shows them, but no call is ever written, and
 what the prompt asks for is prose. So the model learns to read schemas and to take values from a request, and has never seen a
-call. `corpus.py` weighs what is made here; `documents.py` is what its sibling reads in place of it.
+call. `corpus.py` weighs what is made here; `documents.py` is what its sibling reads.
 """
 
 from __future__ import annotations
