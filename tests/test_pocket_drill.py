@@ -9,7 +9,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from fcutils.pocket.drill import RESERVED, drill, drills, in_prose
-from fcutils.pocket.strings import WORDS, strings
+from fcutils.pocket.strings import HARD, WORDS, strings
+from fcutils.pocket.train import Plan, State, Stream
 from fcutils.universe import corner, load
 from fcutils.universe.disguise import words_of
 
@@ -85,6 +86,18 @@ def test_the_name_that_is_asked_for_is_the_one_whose_words_are_said(tokenizer):
             count += 1
             right += bool(nearest) and max(nearest, key=nearest.count) == ids[at]
     assert count > 300 and right / count > 0.95
+
+
+def test_a_run_begins_with_easy_strings_where_something_is_to_be_chosen(tokenizer):
+    def phases(corpus, name):
+        words = AutoTokenizer.from_pretrained(f"assets/models/{name}")
+        stream = Stream(corner(load(), "train"), words, Plan(name, 1, corpus=corpus, strings=0.1, short=0.3, budget=1024))
+        return [stream.phase for share in (0.0, 0.05, 0.2, 0.4) if stream.next(State(), share).tokens]
+
+    assert phases("calls", "pocket-hermes") == ["easy", "strings", "short", "full"]
+    assert phases("documents", "pocket-gemma") == ["short", "short", "short", "full"]
+    lengths = [[len(e.ids) for e in islice(strings(tokenizer, Random(1), hard=hard), 60)] for hard in (0.0, HARD)]
+    assert sum(lengths[0]) * 1.5 < sum(lengths[1])
 
 
 def test_in_prose_no_call_is_written_and_every_setting_is_said():

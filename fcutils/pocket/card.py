@@ -55,15 +55,17 @@ lesson on LoRA starts from.""",
         """\
 Conversations of [data/universe](../../../data/universe/README.md), training split, streamed, with every call put into
 plain words; in Gemma's turns, the tools shown as the `gemma` dialect shows them
-([prose.py](../../../fcutils/pocket/prose.py)).""",
+([prose.py](../../../fcutils/pocket/prose.py)). Among them drills with tools of random words
+([drill.py](../../../fcutils/pocket/drill.py)), and minutes of nothing but strings of random tokens in which something is to be
+chosen ([strings.py](../../../fcutils/pocket/strings.py)).""",
         """\
 - It writes no calls and is not meant to: teach it with LoRA.
 - It knows the manner of speaking of one authored corpus, in English, and no facts.""",
     ),
     "documents": Words(
         """\
-Goes on with plain text about tools. It has seen no turns and no instruction followed: the stage before `pocket-gemma-it`,
-kept to measure why one starts from the later one.""",
+Goes on with plain text about tools. It has seen no turns and no instruction followed: the sibling of `pocket-gemma-it`
+that is measured beside it, to see what an adapter owes to the conversations before it.""",
         """\
 Plain text from [data/universe](../../../data/universe/README.md), training split, streamed: schemas, descriptions,
 requests, uses, results and lists, without turns ([documents.py](../../../fcutils/pocket/documents.py)).""",

@@ -34,11 +34,11 @@ WORDS, COMMON = 400, range(300, 400)  # tokens from which on they are words here
 HARD = 1.5  # where the draw is capped at one: a third of all are as hard as can be
 
 
-def strings(tokenizer: Any, rng: Random, corpus: str = "calls") -> Iterator[Example]:
-    """Without end, from easy to hard ones, mixed, framed as in this corpus."""
+def strings(tokenizer: Any, rng: Random, corpus: str = "calls", hard: float = HARD) -> Iterator[Example]:
+    """Without end, from easy to hard ones, mixed (with `hard` 0, all as easy as can be), framed as in this corpus."""
     frames = [[_before_a_word(text, tokenizer) for text in texts] for texts in FRAMES[corpus]]
     while True:
-        yield _example(frames, len(tokenizer), rng, min(1.0, HARD * rng.random()))
+        yield _example(frames, len(tokenizer), rng, min(1.0, hard * rng.random()))
 
 
 def _before_a_word(text: str, tokenizer: Any) -> list[int]:

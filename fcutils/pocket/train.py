@@ -21,7 +21,7 @@ from fcutils.pocket.corpora import CORPORA, DRILLS
 from fcutils.pocket.corpus import Example
 from fcutils.pocket.models import build, deepen
 from fcutils.pocket.start import loudness, planted
-from fcutils.pocket.strings import strings
+from fcutils.pocket.strings import HARD, strings
 from fcutils.universe import Corner, Recipe
 
 BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n:.0f} of {total:.0f} s{postfix}"
@@ -73,9 +73,12 @@ class Phase:
     budgets: int
     strings: float  # shares of the examples that are not conversations of the universe
     drills: float
+    hard: float = HARD
 
 
+EASY = 0.4  # of the time for strings: choosing is found among easy ones, and all at once; hard ones then take minutes
 PHASES = {
+    "easy": Phase(SHORT, 1024, 1, 1.0, 0.0, hard=0.0),
     "strings": Phase(SHORT, 1024, 1, 1.0, 0.0),
     "short": Phase(SHORT, 1024, 1, 0.1, 0.4),
     "full": Phase(FULL, 2048, 2, 0.02, 0.12),
@@ -125,7 +128,9 @@ class Stream:
 
     def next(self, state: State, share: float) -> Batch:
         plan = self._plan
-        due = "strings" if share < plan.strings and plan.corpus in DRILLS else "short" if share < plan.short else "full"
+        alone = plan.strings if plan.corpus in DRILLS else 0.0
+        ends = {"easy": EASY * alone, "strings": alone, "short": plan.short}
+        due = next((phase for phase, end in ends.items() if share < end), "full")
         if due != self.phase:
             self.phase, self._batches = due, self._source(due, state)
         return next(self._batches)
@@ -144,7 +149,7 @@ class Stream:
     def _among(self, found: Iterator[Example], phase: Phase, rng: Random) -> Iterator[Example]:
         """Drills among the conversations."""
         corpus, tokenizer = self._plan.corpus, self._tokenizer
-        sources = (strings(tokenizer, rng, corpus), DRILLS[corpus](self._where, tokenizer, rng), found)
+        sources = (strings(tokenizer, rng, corpus, phase.hard), DRILLS[corpus](self._where, tokenizer, rng), found)
         shares = (phase.strings, phase.drills, 1 - phase.strings - phase.drills)
         while True:
             example = next(rng.choices(sources, shares)[0])
