@@ -73,6 +73,7 @@ VARIANTS = {
     "a token misspelt": Variant("new tokens", dialect=Misspelt()),
     "rank 2": Variant("rank", options={"rank": 2}),
     "rank 32": Variant("rank", options={"rank": 32}),
+    "a third of the rate": Variant("rate", options={"learning_rate": 0.001}),
     "50 rows": Variant("rows", rows=lambda: course(50)),
     "4,000 rows": Variant("rows", rows=lambda: course(4000)),
     "made-up names": Variant("names", rows=made_up),

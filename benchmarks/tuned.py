@@ -28,7 +28,7 @@ from fcutils.pocket.measures import SETS, rows_of
 
 NEEDED = 256  # tokens of a reply, thought and call
 SHORT = 4  # tools on offer in the rows of a short run
-LESSON_05 = {"steps": 120, "rank": 32}
+LESSON_05 = {"steps": 200, "rank": 32}
 Rows = list[Conversation]
 
 
@@ -37,9 +37,9 @@ def few_tools() -> Rows:
 
 
 def house() -> Rows:
-    """House rows, and an ordinary row to four of them, half of those with nothing to call."""
+    """House rows, and three ordinary ones to eight of them: a call, nothing to call, or something missing."""
     ordinary: Rows = []
-    for kind in ("single", "nothing"):
+    for kind in ("single", "nothing", "missing"):
         ordinary += [row for row in few_tools() if row.meta["kinds"] == [kind]][:50]
     return [*read_rows(DATA / "house" / "train.jsonl"), *ordinary]
 
@@ -58,7 +58,7 @@ RUNS = {
     "gemma": Run("gemma", few_tools, LESSON_05),
     "gemma-base": Run("gemma-base", few_tools, LESSON_05),
     "gemma-long": Run("gemma", lambda: read_rows(DATA / "train.jsonl"), {"steps": 600, "rank": 32}, kept_as="thinking"),
-    "house": Run("hermes3", house, {"steps": 100}, quantise=True, kept_as="house", house=True),
+    "house": Run("hermes3", house, {"steps": 275}, quantise=True, kept_as="house", house=True),
 }
 
 

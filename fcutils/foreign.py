@@ -2,8 +2,9 @@
 
 All of it is text from outside. Names become names that a tool can have. Words lose what cannot be seen, and have a limit. A
 schema is written out without references, so that its size is known before anything is checked against it; keywords that let it
-run regular expressions here, or fetch something, are left out (the server can still check them). That no mark in such a text
-becomes a turn is the dialects' business. Knows JSON Schema; does not know where the tool comes from.
+run regular expressions here, or fetch something, or that hold what cannot be seen, are left out (the server can still check
+them). That no mark in such a text becomes a turn is the dialects' business. Knows JSON Schema; does not know where the tool
+comes from.
 """
 
 from __future__ import annotations
@@ -59,8 +60,11 @@ def foreign_schema(name: str, description: str | None, parameters: Mapping[str, 
 def visible(words: Any) -> str:
     """What a person would see of a text; where it is too long, it ends with a mark that says so."""
     text = words if isinstance(words, str) else ""
-    text = "".join(char for char in text if char == "\n" or unicodedata.category(char)[0] != "C").strip()
-    return cut(text, MAX_WORDS)
+    return cut("".join(char for char in text if not _unseen(char)).strip(), MAX_WORDS)
+
+
+def _unseen(text: str) -> bool:
+    return any(char != "\n" and unicodedata.category(char)[0] == "C" for char in text)
 
 
 def complaint(arguments: Any, parameters: Schema) -> str | None:
@@ -100,7 +104,11 @@ class _Intake:
             out["description"] = words
         if isinstance(node.get("properties"), Mapping):
             out["properties"] = {str(key): self.read(one, within, depth + 1) for key, one in node["properties"].items()}
-        out |= {key: node[key] for key in _PLAIN if key in node}
+            if hidden := next(filter(_unseen, out["properties"]), None):
+                raise ForeignError(f"the name of its argument {ascii(hidden)[:80]} holds what cannot be seen")
+        out |= {key: node[key] for key in _PLAIN if key in node and not _unseen(dumps(node[key]))}
+        if len(dumps(out.get("default"))) > MAX_WORDS:  # a hint, and no place for a page of orders
+            del out["default"]
         for key in _LISTED:
             if isinstance(node.get(key), list):
                 out[key] = [self.read(one, within, depth + 1) for one in node[key]]

@@ -143,7 +143,7 @@ def right(name: str, facts: Facts) -> ToolCall:
 
 
 def broken(call: ToolCall, row: Conversation) -> str:
-    """Which convention a call breaks in answer to a row's request, in words; empty where it keeps them all."""
+    """What is wrong first with a call in answer to a row's request, and the convention; empty where it keeps it."""
     name = row.meta["category"]
     wanted = right(name, row.meta["facts"])
     if call.name != wanted.name:
@@ -152,6 +152,8 @@ def broken(call: ToolCall, row: Conversation) -> str:
         if call.arguments.get(key) != value:
             said = call.arguments.get(key)
             return f"{key} is {said!r} instead of {value!r}. {conventions()['conventions'][name]['rule']}"
+    if extra := sorted(set(call.arguments) - set(wanted.arguments)):
+        return f"{extra[0]} is not asked for. {conventions()['conventions'][name]['rule']}"
     return ""
 
 

@@ -138,7 +138,7 @@ def load(key: str, full: bool | str | None = None, quantise: bool | None = None,
     plan = _plan_full(entry, full, quantise, device) if _wants_full(entry, full) else _plan_pocket(entry, quantise, device)
     model, tokenizer = _read(entry, plan)
     name = Path(plan.source).name
-    count = sum(parameter.numel() for parameter in model.parameters())
+    count = sum(one.numel() * (2 if one.dtype.itemsize == 1 else 1) for one in model.parameters())  # NF4: two in a byte
     card = (
         f"{key}: {name} ({plan.why}), {type(model).__name__}, {_count(count)} parameters, {plan.precision} on {plan.device}, "
         f"dialect {entry.dialect}; memory: needs about {plan.needed:.1f} GiB, {plan.free:.1f} GiB free"

@@ -58,7 +58,7 @@ class Toolbox:
     as it must where all share one connection.
 
     The same call more than `max_repeats` times in a row is not run again. `journal` names a file of JSON lines that gets one
-    line before a call runs and one after.
+    line when a call is asked for, before anything is done about it, and one when it has ended.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from scripted import Scripted, call, say
 from fcutils import usecases
 from fcutils.engines.base import Sampling
 from fcutils.evaluate import DataError, Report, pass_hat
-from fcutils.evaluate.dialogues import DIALOGUES, Dialogue, expected_state, read_dialogues, run_dialogues
+from fcutils.evaluate.dialogues import DIALOGUES, Dialogue, Turn, expected_state, read_dialogues, run_dialogues
 from fcutils.messages import Conversation, Message
 from fcutils.usecases.database import Database
 
@@ -87,6 +87,12 @@ def test_changing_what_should_stay_is_a_miss_of_its_own() -> None:
     (miss,) = report.missed[0].misses
     assert miss.reason == "changed what it should not"
     assert "SPRING10" in miss.wrote and not miss.wanted
+
+
+def test_forms_that_are_in_no_group_are_refused() -> None:
+    """Each letter would count as a form, and a colon is found in every text."""
+    with pytest.raises(ValueError, match="told holds groups"):
+        Dialogue("a", ("shop",), (Turn("hi"),), told=("10:00", "ten"))  # type: ignore[arg-type]
 
 
 def test_claiming_what_is_not_so_is_a_miss() -> None:

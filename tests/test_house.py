@@ -40,6 +40,7 @@ def test_gold_keeps_the_conventions_and_what_was_said_alone_does_not(splits) -> 
     for row in splits["test"]:
         gold = row.messages[1].calls[0]
         assert broken(gold, row) == ""
+        assert "room is not asked for" in broken(ToolCall(gold.name, {**gold.arguments, "room": "3"}), row)
         facts = row.meta["facts"]
         said = {"code": facts.get("matter"), "amount": float(facts.get("euros", 0)), "weight": facts.get("kilos")}
         said |= {"centre": facts.get("team"), "zone": facts.get("place")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,8 @@ def test_a_twin_is_loaded_ready_to_be_asked(home: Path, key: str, capsys: pytest
 def test_loading_takes_four_bits_when_asked(home: Path) -> None:
     loaded = load("hermes3", quantise=True, device="cpu")
     assert "nf4 on cpu" in loaded.card
+    (size,) = re.findall(r"[\d.]+M parameters", loaded.card)
+    assert size in load("hermes3", quantise=False, device="cpu").card, "two are packed into a byte"
     assert any(parameter.dtype == torch.uint8 for parameter in loaded.model.parameters())
     engine = LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect)
     chat = engine.chat()

@@ -61,6 +61,10 @@ class Dialogue:
     never: tuple[str, ...] = ()
     approve: bool = True
 
+    def __post_init__(self) -> None:
+        if any(isinstance(group, str) for group in self.told):
+            raise ValueError(f"told holds groups, each of which holds the forms of one thing, and not text: {self.told!r}")
+
     def toolbox(self, database: Database) -> Toolbox:
         boxes = (usecases.load(name, database, on_approve=lambda call: self.approve) for name in self.usecases)
         return functools.reduce(operator.or_, boxes)
