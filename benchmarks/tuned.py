@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from keeping import keep, kept  # a script's folder is on its path
@@ -73,7 +73,12 @@ def measured(run: Run, limit: int | None, tiny: bool, untouched: dict[str, Any])
         untouched[run.base] = asked(LocalEngine(loaded.model, loaded.tokenizer, loaded.dialect), sets, tiny)
     how = {"steps": 2, "batch": 1} if tiny else run.how
     tuned = tune(loaded, run.rows(), leave_out_long=True, **how)
-    found = {"facts": dict(tuned.facts), "before": untouched[run.base], "after": asked(tuned.engine(), sets, tiny)}
+    found = {
+        "recipe": asdict(tuned.recipe),
+        "facts": dict(tuned.facts),
+        "before": untouched[run.base],
+        "after": asked(tuned.engine(), sets, tiny),
+    }
     if run.kept_as and not tiny:
         write_checksums(tuned.save(ADAPTERS / run.kept_as))
     delete_model(loaded)

@@ -135,7 +135,7 @@ def load(key: str, full: bool | str | None = None, quantise: bool | None = None,
     if key not in CATALOGUE:
         raise ModelError(f"no model {key!r} in the catalogue: there are {', '.join(CATALOGUE)}")
     entry = CATALOGUE[key]
-    plan = _plan_full(entry, full, quantise, device) if _wants_full(entry, full) else _plan_pocket(entry, quantise, device)
+    plan = _plan_full(entry, full, quantise, device) if wants_full(entry, full) else _plan_pocket(entry, quantise, device)
     model, tokenizer = _read(entry, plan)
     name = Path(plan.source).name
     count = sum(one.numel() * (2 if one.dtype.itemsize == 1 else 1) for one in model.parameters())  # NF4: two in a byte
@@ -197,7 +197,8 @@ def check_files(folder: Path) -> None:
 # ---- what to load, and whether it can be -------------------------------------------------------------------------------
 
 
-def _wants_full(entry: Entry, full: bool | str | None) -> bool:
+def wants_full(entry: Entry, full: bool | str | None = None) -> bool:
+    """Whether `load` takes the model itself, or its pocket twin."""
     if not entry.pocket:
         if full is False:
             raise ModelError(f"{entry.key} has no pocket twin, it is small itself: leave out full, or take hermes3")

@@ -57,6 +57,13 @@ def test_a_run_from_a_file_leaves_an_adapter(run: Path, capsys: pytest.CaptureFi
         (("folder", "dialect"), "folder is missing"),
         (("rows.jsonl", "nowhere.jsonl"), "nowhere.jsonl"),
         (("base: gemma", "base: [gemma"), "is not YAML"),
+        (("base: gemma", "base: [gemma]"), "base must be text, not ['gemma']"),
+        (("limit: 2", "limit: ten"), "limit must be a number above 0, not 'ten'"),
+        (("limit: 2", "limit: -5"), "limit must be a number above 0, not -5"),
+        (("rank: 2", "learning_rate: 1e-4"), "YAML takes 1.0e-4"),
+        (("rank: 2", "rank: true"), "rank must be a whole number, not True"),
+        (("rank: 2", "dialect: gemmma"), "gemmma"),
+        (("rank: 2", "2: 2\nranks: 2"), "no option 2; there are"),
     ],
 )
 def test_a_file_that_is_wrong_is_told_in_a_line(
@@ -67,9 +74,18 @@ def test_a_file_that_is_wrong_is_told_in_a_line(
     assert why in capsys.readouterr().err
 
 
+def test_a_file_in_another_encoding_is_told_in_a_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run.write_bytes("folder: Übung".encode("latin-1"))
+    assert main([str(run)]) == 1
+    assert "is not YAML" in capsys.readouterr().err
+
+
 def test_the_bill_from_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "hermes3", "24"]) == 0
     assert "24 GB" in capsys.readouterr().out
     assert main(["plan", "gpt", "24"]) == 1
-    assert main([]) == 2
+    for gib, why in (("-3", "must be above 0"), ("nan", "must be above 0"), ("sixteen", "'sixteen' is no number of GB")):
+        assert main(["plan", "gemma", gib]) == 1
+        assert why in capsys.readouterr().err
+    assert main([]) == main(["plan", "gemma"]) == 2
     assert main(["--help"]) == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from fcutils.finetune import FinetuneError, plan
+from fcutils.finetune import FinetuneError, four_bits, plan
 from fcutils.finetune.adapter import size, wrap
 from fcutils.finetune.plan import (
     CARDS,
@@ -126,3 +126,11 @@ def test_more_of_anything_takes_more() -> None:
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(FinetuneError, match="there are gemma"):
         plan("gpt-2")
+
+
+def test_what_is_loaded_to_be_trained_is_what_the_bill_is_for() -> None:
+    """A T4 holds Gemma 2 in 32 bits, but not its training."""
+    assert four_bits("gemma", full=True, gpu_gib=15.8, bf16=False) is True
+    assert four_bits("gemma", full=True, gpu_gib=24, bf16=True) is None
+    assert four_bits("gemma", full=False, gpu_gib=15.8, bf16=False) is None, "a pocket twin fits everywhere"
+    assert four_bits("functiongemma", full=True, gpu_gib=15.8) is None

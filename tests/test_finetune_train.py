@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from finetune_samples import ROWS, base, row
 from torch.nn.functional import cross_entropy
 
 from fcutils.evaluate import evaluate
-from fcutils.finetune import FinetuneError, Tuned, tune
+from fcutils.finetune import FinetuneError, Tuned, train, trainer, tune
 from fcutils.finetune.adapter import in_adapter
+from fcutils.finetune.plan import activations
 from fcutils.finetune.recipe import DECAY, WARM_UP, Recipe, share_of_peak
 from fcutils.finetune.rows import IGNORED, prepare
 from fcutils.finetune.tokens import add_tokens
@@ -142,6 +144,29 @@ def test_checkpointed_activations_change_no_result(monkeypatch: Any) -> None:
     assert twice.facts["checkpointing"] and not plain.facts["checkpointing"]
     for a, b in zip(state(plain).values(), state(twice).values(), strict=True):
         assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_activations_are_computed_twice_where_they_would_not_fit(monkeypatch: Any) -> None:
+    model = base("gemma2").model
+    needed = {wide: activations(model.config, 1024, checkpointing=False, wide=wide) for wide in (2, 4)}
+    for precision, wide in (("bf16", 2), ("fp32", 4)):
+        monkeypatch.setattr(train, "precision_of", lambda _model, said=precision: said)
+        for room, twice in ((1.9, True), (2.1, False)):
+            monkeypatch.setattr(trainer, "free_memory", lambda _device, free=room * needed[wide]: free)
+            assert train._checkpointing(model, Recipe(), 1024) is twice
+            assert train._checkpointing(model, Recipe(checkpointing=not twice), 1024) is not twice
+
+
+@pytest.mark.parametrize(
+    ("native", "loaded", "computed"),
+    [(True, torch.bfloat16, "bf16"), (False, torch.float16, "fp16"), (False, torch.float32, "fp32")],
+)
+def test_a_gpu_computes_in_what_it_has_and_the_model_bears(
+    native: bool, loaded: torch.dtype, computed: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    model = SimpleNamespace(device=torch.device("cuda"), dtype=loaded)
+    assert train.precision_of(model) == computed
 
 
 def test_the_same_call_gives_the_same_adapter() -> None:

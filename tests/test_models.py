@@ -75,7 +75,7 @@ def test_a_model_that_is_small_itself_needs_no_gpu(home: Path, key: str, monkeyp
     entry = CATALOGUE[key]
     for wish in ("pocket", "full"):
         monkeypatch.setenv("FC_MODELS", wish)
-        assert models._wants_full(entry, None)
+        assert models.wants_full(entry, None)
     plan = models._plan_full(entry, None, None, None)
     assert (plan.source, plan.device, plan.precision) == (entry.hub, "cpu", "fp32") and plan.needed < 4
     assert load(key, full=str(home / "pocket-hermes")).dialect.name == key

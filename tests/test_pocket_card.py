@@ -78,6 +78,14 @@ def test_the_command_writes_a_card_of_figures_that_are_the_models_own(folder, mo
     check_files(folder)  # card, plot, scores and log are not part of what is checked
 
 
+def test_where_no_command_of_ours_ran_the_card_names_none(folder):
+    script = {**LOG[0], "fresh": False, "script": "strings that get harder"}
+    (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*LOG, script, *LOG[1:]]))
+    recipe = write_card("pocket-hermes", folder).read_text().split("## Recipe")[1].split("## Scores")[0]
+    assert "at step 900, on from" in recipe and "a script that is not kept, for 90 minutes: strings that get harder" in recipe
+    assert recipe.count("`python -m fcutils.pocket train") == 1 and "14.6M tokens" in recipe
+
+
 def test_the_links_of_the_card_lead_somewhere(folder):
     (folder / "scores.json").unlink(missing_ok=True)
     text = write_card("pocket-hermes", folder).read_text()

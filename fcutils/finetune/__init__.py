@@ -5,15 +5,16 @@ back, `merge` makes one model of it; `shipped` says which lie in this repository
 what memory that takes.
 
 The way through the files: `train.py` (the order of things) -> `tokens.py` (new tokens) -> `rows.py` (ids and mask) ->
-`adapter.py` (LoRA) -> `trainer.py` (a step) -> `saved.py` (what comes of it). `plan.py` is the memory bill; `recipe.py` every
-number that can be turned; `__main__.py` the same from a YAML file, for several GPUs.
+`adapter.py` (LoRA) -> `trainer.py` (a step) -> `saved.py` (what comes of it) -> `merged.py` (one model again). `plan.py` is
+the memory bill; `recipe.py` every number that can be turned; `__main__.py` the same from a YAML file, for several GPUs.
 """
 
 from fcutils.finetune.errors import FinetuneError
-from fcutils.finetune.plan import plan
+from fcutils.finetune.merged import Merged, merge
+from fcutils.finetune.plan import four_bits, plan
 from fcutils.finetune.recipe import Recipe
 from fcutils.finetune.rows import BadRows, prepare
-from fcutils.finetune.saved import Merged, Tuned, merge, open_tuned, shipped
+from fcutils.finetune.saved import Tuned, open_tuned, shipped
 from fcutils.finetune.tokens import add_tokens, lacking, pieces
 from fcutils.finetune.train import tune
 
@@ -24,6 +25,7 @@ __all__ = [
     "Recipe",
     "Tuned",
     "add_tokens",
+    "four_bits",
     "lacking",
     "merge",
     "open_tuned",

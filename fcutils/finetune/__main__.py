@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from fcutils.dataset import RowError, read_rows
+from fcutils.dialects import DialectError
 from fcutils.finetune.errors import FinetuneError
 from fcutils.finetune.plan import plan
 from fcutils.finetune.recipe import Recipe
@@ -34,18 +35,25 @@ OPTIONS = {"dialect", "full", "quantise", "leave_out_long"} | {field.name for fi
 def main(arguments: Sequence[str]) -> int:
     match arguments:
         case ["plan", key, gib]:
-            return _told(lambda: plan(key, float(gib)))
+            return _told(lambda: plan(key, _gib(gib)))
         case [file] if file not in ("-h", "--help"):
             return _told(lambda: run(read_run(Path(file))))
     print(__doc__)
-    return 0 if arguments else 2
+    return 0 if arguments in (["-h"], ["--help"]) else 2
+
+
+def _gib(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise FinetuneError(f"{text!r} is no number of GB: plan hermes3 16") from None
 
 
 def _told(work: Any) -> int:
     """One line instead of a stack trace, for what a person can mend."""
     try:
         work()
-    except (FinetuneError, ModelError, RowError, OSError) as error:
+    except (FinetuneError, ModelError, RowError, DialectError, OSError) as error:
         print(f"fcutils.finetune: {error}", file=sys.stderr)
         return 1
     return 0
@@ -55,14 +63,20 @@ def read_run(path: Path) -> dict[str, Any]:
     """The file's options; an error names what it has too much or too little of."""
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FinetuneError(f"{path} is not YAML: {error}") from None
     if not isinstance(told, Mapping):
         raise FinetuneError(f"{path} must hold `name: value` lines, beginning with base, rows and folder")
     if unknown := set(told) - OWN - OPTIONS:
-        raise FinetuneError(f"{path}: no option {min(unknown)!r}; there are {', '.join(sorted(OWN | OPTIONS))}")
+        raise FinetuneError(f"{path}: no option {min(unknown, key=str)!r}; there are {', '.join(sorted(OWN | OPTIONS))}")
     if missing := {"base", "rows", "folder"} - set(told):
         raise FinetuneError(f"{path}: {min(missing)} is missing")
+    for name in (OWN | {"dialect"}) & set(told):
+        kind = int if name == "limit" else str
+        if not isinstance(told[name], kind) or (name == "limit" and told[name] < 1):
+            raise FinetuneError(
+                f"{path}: {name} must be {'a number above 0' if name == 'limit' else 'text'}, not {told[name]!r}"
+            )
     return dict(told)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import inf
 from typing import Any
 
 from fcutils.finetune.errors import FinetuneError
@@ -12,6 +13,8 @@ WARM_UP, DECAY = 0.05, 0.4  # shares of the training
 LOOKS = 6  # times that validation is looked at, where there is any
 SAVES = 10  # checkpoints in a run that keeps some
 EPOCHS = 3
+KINDS: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool}
+SAID = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,14 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "batch", "steps", "minutes", "epochs", "length", "learning_rate", "alpha"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
+        for field in fields(self):
+            name, value, (kind, *others) = field.name, getattr(self, field.name), str(field.type).split(" | ")
+            if value is None and others:
+                continue
+            if not isinstance(value, KINDS[kind]) or (kind != "bool" and isinstance(value, bool)):
+                hint = "; YAML takes 1.0e-4 for a number, and 1e-4 for a text" if kind == "float" else ""
+                raise FinetuneError(f"{name} must be {SAID[kind]}, not {value!r}{hint}")
+            if kind != "bool" and name != "seed" and not 0 < value < inf:
                 raise FinetuneError(f"{name} must be above 0, not {value}")
         if self.epochs is not None and (self.steps or self.minutes):
             raise FinetuneError("say how long to train once: epochs, or steps and minutes")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 from fcutils.dataset import row_faults
 from fcutils.dialects import Dialect, DialectError, encode, get
@@ -20,12 +21,12 @@ IGNORED = -100  # a label that no loss is taken of
 class BadRows(FinetuneError):
     """Rows that cannot be trained on: each with its number, counted from 1, and the reason."""
 
-    def __init__(self, faults: Sequence[tuple[int, str]], total: int, cure: str) -> None:
+    def __init__(self, faults: Sequence[tuple[int, str]], total: int, cure: str, what: str = "rows") -> None:
         self.faults = tuple(faults)
         lines = [f"  row {number}: {reason}" for number, reason in faults[:10]]
         lines += [f"  and {len(faults) - 10} more"] if len(faults) > 10 else []
         count = len({number for number, _ in faults})
-        super().__init__("\n".join([f"{count} of {total} rows cannot be trained on; {cure}", *lines]))
+        super().__init__("\n".join([f"{count} of {total} {what} cannot be trained on; {cure}", *lines]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,17 @@ def prepare(
     *,
     answers_only: bool = True,
     leave_out_long: bool = False,
+    what: str = "rows",
 ) -> Prepared:
     """Ids and labels of every row; one BadRows names all that cannot be used.
 
     `answers_only`: the loss looks at what the model says; False: at every token. `leave_out_long`: rows of more than `longest`
-    tokens are left out and counted, instead of refused; no row is ever cut.
+    tokens are left out and counted, instead of refused; no row is ever cut. `what` they are called in errors.
     """
+    if isinstance(rows, (str, PathLike)) or not all(isinstance(row, Conversation) for row in rows):
+        raise FinetuneError(f"{what} are conversations, as fcutils.dataset.read_rows(path) gives them")
     if not rows:
-        raise FinetuneError("there are no rows to train on")
+        raise FinetuneError(f"there are no {what} to train on")
     ids, labels, faults, long = [], [], [], []
     for number, row in enumerate(rows, start=1):
         faults += [(number, fault) for fault in row_faults(row)]
@@ -89,11 +93,11 @@ def prepare(
         learn = encoded.learn if answers_only else [True] * len(encoded.ids)
         labels.append([id_ if learnt else IGNORED for id_, learnt in zip(encoded.ids, learn, strict=True)])
     if faults:
-        raise BadRows(faults, len(rows), "mend or remove them:")
+        raise BadRows(faults, len(rows), "mend or remove them:", what)
     if long and not leave_out_long:
         told = [(number, f"{tokens} tokens, {tokens - longest} too many") for number, tokens in long]
-        cure = f"more than {longest} tokens: raise `length`, or leave_out_long=True trains without them:"
-        raise BadRows(told, len(rows), cure)
+        cure = f"more than {longest} tokens: raise `length` where the model reads more, or leave_out_long=True does without:"
+        raise BadRows(told, len(rows), cure, what)
     if not ids:
-        raise FinetuneError(f"all {len(rows)} rows are longer than {longest} tokens: nothing is left to train on")
+        raise FinetuneError(f"all {len(rows)} {what} are longer than {longest} tokens: nothing is left to train on")
     return Prepared(tuple(ids), tuple(labels), tuple(long))

@@ -1,4 +1,4 @@
-"""What training gives: a tuned model that can be asked, saved, opened again in another process, and merged.
+"""What training gives: a tuned model that can be asked, saved, and opened again in another process.
 
 A folder holds the adapter (16 bits), the tokenizer with its chat template, and `finetune.json`: what it was made of, with
 which versions, and how the training went. It is written beside and then put in place: what lay there stays until the new one
@@ -8,30 +8,30 @@ is whole.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+import os
 import shutil
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from fcutils.dialects import Dialect, encode, get
+from fcutils.dialects import Dialect, get
+from fcutils.finetune.adapter import in_adapter
 from fcutils.finetune.errors import FinetuneError
 from fcutils.finetune.quiet import quiet
 from fcutils.finetune.recipe import Recipe
-from fcutils.messages import Conversation, Message
 from fcutils.models import CATALOGUE, HOME, Loaded, load
 
 if TYPE_CHECKING:
     from fcutils.engines.local import LocalEngine
 
 FACTS = "finetune.json"
+PART, OLD = ".{}.part", ".{}.old"  # beside a folder: what is to take its place, and what lay there until then
+FILES = ("tokenizer.json", "adapter_config.json", "adapter_model.safetensors")
 ADAPTERS = HOME / "adapters"
-PROBE = Conversation((Message("user", "What can you do?"), Message("assistant", "I answer questions, and I call tools.")))
-ROUNDS = 20  # of one token each, when latency is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,9 @@ class Base:
     key: str | None
     full: bool | str
     quantised: bool
+    digest: str = field(
+        default="", compare=False
+    )  # of its last norm, which no precision rounds and no adapter changes: which weights they were
 
     @classmethod
     def of(cls, base: str | Loaded, loaded: Loaded, full: bool | str | None) -> Base:
@@ -50,15 +53,26 @@ class Base:
         entries = [CATALOGUE[base]] if isinstance(base, str) else mine
         found = next((e for e in entries if loaded.name in (e.pocket, Path(e.hub).name, Path(str(full)).name)), None)
         quantised = bool(getattr(loaded.model, "is_loaded_in_4bit", False))
+        digest = _digest(loaded.model)
         if found is None:
-            return cls(loaded.name, None, False, quantised)
+            return cls(loaded.name, None, False, quantised, digest)
         is_full = full if isinstance(full, str) else loaded.name != found.pocket
-        return cls(found.hub if is_full is True else loaded.name, found.key, is_full, quantised)
+        return cls(found.hub if is_full is True else loaded.name, found.key, is_full, quantised, digest)
 
     def load(self) -> Loaded:
         if self.key is None:
             raise FinetuneError(f"{self.name} is not in the catalogue: load it, and give it to open_tuned(folder, loaded)")
         return load(self.key, self.full, self.quantised)
+
+
+def _digest(model: Any) -> str:
+    import torch
+
+    norms = [parameter for name, parameter in model.named_parameters() if name.endswith("norm.weight")]
+    if not norms or norms[-1].is_meta:
+        return ""
+    values = norms[-1].detach().to("cpu", torch.bfloat16).view(torch.int16).tolist()
+    return hashlib.sha256(str(values).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,32 +100,19 @@ class Tuned:
         points = [(entry["step"], entry[name]) for entry in self.history if name in entry]
         return [step for step, _ in points], [value for _, value in points]
 
-    def save(self, folder: str | Path) -> Path:
-        """Everything that `open_tuned` needs beside the base model."""
-        folder = Path(folder)
-        part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(parents=True)
-            self._write(part)
-        except Exception as error:
-            shutil.rmtree(part, ignore_errors=True)
-            stays = f"what was in {folder} before is untouched" if folder.exists() else "nothing was written"
-            raise FinetuneError(f"the result could not be saved ({error}); {stays}. Make room, and save again") from error
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-        return folder
+    def save(self, folder: str | Path, state: Mapping[str, Any] | None = None) -> Path:
+        """Everything that `open_tuned` needs beside the base model. `state`: the weights, where processes share the model."""
+        refuse_without_adapter(self.model)
+        return in_place(folder, lambda part: self._write(part, state), FACTS)
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path, state: Mapping[str, Any] | None) -> None:
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
         from torch import bfloat16
 
-        state = get_peft_model_state_dict(self.model, save_embedding_layers=False)
-        state = {name: tensor.to(bfloat16).contiguous() for name, tensor in state.items()}
-        save_file(state, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        state = get_peft_model_state_dict(self.model, state, save_embedding_layers=False)
+        tensors = {name: tensor.to(bfloat16).contiguous() for name, tensor in state.items()}
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
         config = copy.copy(self.model.peft_config["default"])
         config.base_model_name_or_path, config.inference_mode = self.base.name, True
         config.save_pretrained(folder)
@@ -130,6 +131,36 @@ class Tuned:
         (folder / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
+def in_place(folder: str | Path, write: Callable[[Path], None], sign: str) -> Path:
+    """A folder, written beside its place and then put there: what lay there stays until the new one is whole.
+
+    `sign`: the file by which a folder is known that may be replaced; no other is touched.
+    """
+    place = Path(os.path.abspath(folder))
+    if place.exists() and not (place / sign).is_file() and (not place.is_dir() or any(place.iterdir())):
+        raise FinetuneError(f"{folder} holds something else, which is not overwritten: name another folder")
+    part, old = (place.with_name(name.format(place.name)) for name in (PART, OLD))
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        write(part)
+    except Exception as error:
+        shutil.rmtree(part, ignore_errors=True)
+        stays = f"what was in {folder} before is untouched" if place.exists() else "nothing was written"
+        raise FinetuneError(f"the result could not be saved ({error}); {stays}. Make room, and save again") from error
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    part.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+    return Path(folder)
+
+
+def refuse_without_adapter(model: Any) -> None:
+    if not any(in_adapter(name) for name, _ in model.named_parameters()):
+        raise FinetuneError("its adapter has been merged into the model: open the saved one again (open_tuned), or tune anew")
+
+
 def shipped(base: str) -> list[Path]:
     """The adapters in this repository that were trained on this base, by folder."""
     facts = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in ADAPTERS.glob(f"*/{FACTS}")}
@@ -142,31 +173,27 @@ def open_tuned(folder: str | Path, base: Loaded | None = None, dialect: str | Di
     `dialect` has to be given where it was none of the package's own.
     """
     folder = Path(folder)
+    if not folder.exists() and (old := folder.with_name(OLD.format(folder.name))).exists():
+        folder = old  # a process was killed between two renames
     try:
         told = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FinetuneError(f"{folder} holds no tuned model ({error}): it is a folder that Tuned.save wrote") from None
+        origin, recipe = Base(**told["base"]), Recipe(**told["recipe"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FinetuneError(f"{folder} holds no tuned model ({error!r}): it is a folder that Tuned.save wrote") from None
     with quiet():
-        from peft import PeftModel
-        from transformers import AutoTokenizer
-
-        origin = Base(**told["base"])
         loaded = base or origin.load()
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        if len(tokenizer) > loaded.model.get_input_embeddings().num_embeddings:
-            loaded.model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        try:
-            model = PeftModel.from_pretrained(loaded.model, folder)
-        except (OSError, ValueError, RuntimeError) as error:
+        digest = _digest(loaded.model)
+        if origin.digest and digest and origin.digest != digest:
             raise FinetuneError(
-                f"{folder} does not fit {loaded.name}; it was trained on {origin.name}: {str(error)[:200]}"
-            ) from error
+                f"{folder} was trained on other weights than these of {loaded.name}: on {origin.name}, as it was then"
+            )
+        model, tokenizer = _put_on(folder, loaded, origin)
     return Tuned(
         model.eval(),
         tokenizer,
         get(dialect or told["dialect"]),
         origin,
-        Recipe(**told["recipe"]),
+        recipe,
         told["tokens"],
         tuple((number, tokens) for number, tokens in told["left_out"]),
         tuple(told["history"]),
@@ -174,69 +201,21 @@ def open_tuned(folder: str | Path, base: Loaded | None = None, dialect: str | Di
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """One model again, without an adapter. What merging changed, and what it saves, is measured."""
+def _put_on(folder: Path, loaded: Loaded, origin: Base) -> tuple[Any, Any]:
+    """The model with the adapter, and the tokenizer that was saved with it."""
+    from peft import PeftModel
+    from transformers import AutoTokenizer
 
-    model: Any = field(repr=False)
-    tokenizer: Any = field(repr=False)
-    dialect: Dialect
-    name: str
-    difference: float  # of log-probabilities, the largest over the probe
-    agree: float  # share of the probe's places where the most likely token stayed the same
-    seconds_a_token: tuple[float, float]  # before, after
-
-    def engine(self) -> LocalEngine:
-        from fcutils.engines.local import LocalEngine
-
-        return LocalEngine(self.model, self.tokenizer, self.dialect, name=self.name)
-
-    def save(self, folder: str | Path) -> None:
-        """A model that transformers, vLLM and others load by themselves."""
-        self.dialect.dress(self.tokenizer)
-        with quiet():
-            self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-
-def merge(tuned: Tuned, probe: Conversation = PROBE) -> Merged:
-    """The adapter added into the weights. The tuned model itself becomes the merged one; open it again to have both.
-
-    In fp32 that changes rounding alone; 4-bit weights are rounded anew, and `difference` says what that costs. It is often
-    dear: the same adapter, opened on the base in 16 bits (`open_tuned(folder, load(key, quantise=False))`), merges without.
-    """
-    import torch
-
-    ids = torch.tensor([encode(tuned.dialect.render(probe), tuned.tokenizer).ids], device=tuned.model.device)
-    before, slow = _log_probabilities(tuned.model, ids), _seconds_a_token(tuned.model, ids)
-    with quiet():
-        model = tuned.model.merge_and_unload().eval()
-    after, quick = _log_probabilities(model, ids), _seconds_a_token(model, ids)
-    agree = (before.argmax(-1) == after.argmax(-1)).float().mean().item()
-    difference = (before - after).abs().max().item()
-    name = f"{Path(tuned.base.name).name}, tuned and merged"
-    return Merged(model, tuned.tokenizer, tuned.dialect, name, difference, agree, (slow, quick))
-
-
-def _log_probabilities(model: Any, ids: Any) -> Any:
-    import torch
-
-    with torch.inference_mode():
-        return model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
-
-
-def _seconds_a_token(model: Any, ids: Any) -> float:
-    """What one more token takes behind the probe: the median of some."""
-    import torch
-
-    times = []
-    with torch.inference_mode():
-        held = model(input_ids=ids, use_cache=True).past_key_values
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            model(input_ids=ids[:, :1], past_key_values=held, use_cache=True).logits.cpu()
-            times.append(time.perf_counter() - began)
-    return median(times)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        if len(tokenizer) > loaded.model.get_input_embeddings().num_embeddings:
+            loaded.model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        return PeftModel.from_pretrained(loaded.model, folder), tokenizer
+    except Exception as error:  # four libraries read what may be anything
+        lacking = [name for name in FILES if not (folder / name).is_file()]
+        said = " ".join(str(error).split())[:200]
+        why = f"{lacking[0]} is missing" if lacking else f"a file is damaged, or it does not fit {loaded.name} ({said})"
+        raise FinetuneError(f"{folder} cannot be opened: {why}; it was trained on {origin.name}") from error
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from fcutils.dialects import Dialect, get
 from fcutils.engines.base import Engine
 from fcutils.finetune import adapter
 from fcutils.finetune.errors import FinetuneError
-from fcutils.finetune.plan import activations
+from fcutils.finetune.plan import activations, four_bits
 from fcutils.finetune.quiet import quiet
 from fcutils.finetune.recipe import EPOCHS, Recipe
 from fcutils.finetune.rows import Prepared, prepare
@@ -56,46 +58,70 @@ def tune(
     """Train a LoRA adapter for `base` (a key of the catalogue, or what `load` gave) on rows, written in a dialect.
 
     `validation` gives a loss now and then; with it `score(engine)` may measure more. `folder` keeps checkpoints and the
-    result: the same call, made again after it was interrupted, goes on where it stood. `full` and `quantise` are `load`'s,
-    `callbacks` are transformers'; everything else is a `Recipe`'s. A `Loaded` that is given is changed: the adapter is put
-    into its model.
+    result: the same call, made again after it was interrupted, goes on where it stood. `full` and `quantise` are `load`'s
+    (without `quantise`, the memory bill decides), `callbacks` are transformers'; everything else is a `Recipe`'s. A `Loaded`
+    that is given is changed: the adapter is put into its model.
     """
     plan = Recipe(**recipe)
     if score and not validation:
         raise FinetuneError("score(engine) is asked when validation is looked at: give validation rows, too")
     with quiet():
-        loaded = base if isinstance(base, Loaded) else load(base, full, quantise)
+        if isinstance(base, Loaded):
+            loaded = _fresh(base, quantise)
+        else:
+            loaded = load(base, full, four_bits(base, full) if quantise is None else quantise)
         origin = Base.of(base, loaded, full)
         dialect = get(dialect or loaded.dialect)
         new = add_tokens(loaded.model, loaded.tokenizer, dialect)
         if loaded.tokenizer.pad_token is None:  # no pack is padded, but TRL wants to know
             loaded.tokenizer.pad_token = loaded.tokenizer.eos_token or dialect.ends[0]
-        longest = plan.length or loaded.model.config.get_text_config().max_position_embeddings
+        longest = _longest(loaded, plan)
 
-        def prepared(some: Sequence[Conversation]) -> Prepared:
+        def prepared(some: Sequence[Conversation], what: str = "rows") -> Prepared:
             options = {"answers_only": plan.answers_only, "leave_out_long": leave_out_long}
-            return prepare(some, dialect, loaded.tokenizer, longest, **options)
+            return prepare(some, dialect, loaded.tokenizer, longest, what=what, **options)
 
-        train, held = prepared(rows), prepared(validation) if validation else None
-        _say(train, new)
+        train, held = prepared(rows), prepared(validation, "validation rows") if validation else None
+        _say(train, held, new)
         model = adapter.wrap(loaded.model, plan, new.values())
-        with _workplace(folder, _fingerprint(origin, dialect, plan, train)) as place, _as_it_was(model):
+        fingerprint = _fingerprint(origin, dialect, plan, train)
+        with _workplace(folder, fingerprint) as place, _as_it_was(model):
             tools = {"look": _look(score, loaded.tokenizer, dialect), "keep": folder is not None, "callbacks": [*callbacks]}
             trainer = _trainer(model, loaded.tokenizer, plan, train, held, place, **tools)
             trainer.run()
+            state = trainer.gathered()
         adapter.round_to_bf16(model)
-        history, facts = _history(trainer.state.log_history), _facts(trainer, train)
+        history, facts = _history(trainer.state.log_history), _facts(trainer, train) | {"fingerprint": fingerprint}
         tuned = Tuned(model.eval(), loaded.tokenizer, dialect, origin, plan, new, train.left_out, history, facts)
         if folder is not None and trainer.is_world_process_zero():
-            tuned.save(Path(folder) / "adapter")
+            tuned.save(Path(folder) / "adapter", state)
     return tuned
 
 
-def _say(train: Prepared, new: Mapping[str, int]) -> None:
+def _fresh(loaded: Loaded, quantise: bool | None) -> Loaded:
+    """As it was given, if it can be trained on."""
+    if hasattr(loaded.model, "peft_config"):
+        raise FinetuneError(f"{loaded.name} holds an adapter already, of an earlier training: load it anew, or merge that one")
+    if quantise not in (None, bool(getattr(loaded.model, "is_loaded_in_4bit", False))):
+        raise FinetuneError(f"{loaded.name} is loaded already: say quantise={quantise} to load, or give tune its key")
+    return loaded
+
+
+def _longest(loaded: Loaded, plan: Recipe) -> int:
+    """Tokens that a row may have."""
+    context: int = loaded.model.config.get_text_config().max_position_embeddings
+    if plan.length and plan.length > context:
+        raise FinetuneError(f"length is {plan.length}, and {loaded.name} reads no more than {context} tokens: say at most that")
+    return plan.length or context
+
+
+def _say(train: Prepared, held: Prepared | None, new: Mapping[str, int]) -> None:
     left = f" ({len(train.left_out)} left out as too long)" if train.left_out else ""
     added = f"; new tokens: {' '.join(new)}" if new else ""
     share = train.learnt / train.tokens
     print(f"{len(train.ids)} rows{left}, {train.tokens:,} tokens, {train.learnt:,} of them learnt ({share:.0%}){added}")
+    if held and held.left_out:
+        print(f"{len(held.left_out)} validation rows left out as too long")
 
 
 def _trainer(
@@ -147,6 +173,7 @@ def _settings(model: Any, plan: Recipe, longest: int, place: Path) -> Any:
         dataloader_pin_memory=device != "cpu",
         activation_checkpointing=_checkpointing(model, plan, length),
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would show the last good loss in place of one that is none
         save_strategy="no",
         save_total_limit=2,
         report_to="none",
@@ -172,7 +199,8 @@ def _checkpointing(model: Any, plan: Recipe, length: int) -> bool:
         return plan.checkpointing
     from fcutils.finetune.trainer import free_memory
 
-    return activations(model.config, length, checkpointing=False) > free_memory(model.device.type) / 2
+    wide = 4 if precision_of(model) == "fp32" else 2
+    return activations(model.config, length, checkpointing=False, wide=wide) > free_memory(model.device.type) / 2
 
 
 @contextmanager
@@ -184,11 +212,14 @@ def _workplace(folder: str | Path | None, fingerprint: str) -> Iterator[Path]:
         return
     kept, note = Path(folder) / CHECKPOINTS, Path(folder) / RUN
     kept.mkdir(parents=True, exist_ok=True)
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
+    mine = json.dumps({"fingerprint": fingerprint})
+    if note.is_file() and note.read_text(encoding="utf-8") != mine:
         raise FinetuneError(
             f"{folder} holds a run with other rows, another model or another recipe: name another folder, or delete it"
         )
-    note.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf-8")
+    part = note.with_name(f"{RUN}.{os.getpid()}")  # several processes say the same at once
+    part.write_text(mine, encoding="utf-8")
+    part.replace(note)
     yield kept
 
 
@@ -240,5 +271,5 @@ def _facts(trainer: Trainer, train: Prepared) -> dict[str, Any]:
         "checkpointing": bool(args.activation_checkpointing),
         "device": str(args.device),
         "processes": args.world_size,
-        "versions": versions(),
+        "versions": {"python": platform.python_version()} | versions(),
     }

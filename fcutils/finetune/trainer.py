@@ -7,6 +7,7 @@ afterwards: at a pocket model's shape that made a step 2.7 times as long. Import
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import time
@@ -39,10 +40,26 @@ class Trainer(SFTTrainer):
         self.look = look
         self.remove_callback(PrinterCallback)
         self.add_callback(self.clock)
+        self._refuse_what_cannot_be_cut()
         # TRL puts the adapter of a quantised model into bf16, which fp16 training cannot scale and small steps vanish in.
+        # DeepSpeed keeps its own copy in 32 bits, and gathers only what is of one kind.
+        kind = self.model.dtype if self._stage_3 else torch.float32
         for parameter in self.model.parameters():
             if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+                parameter.data = parameter.data.to(kind)
+
+    def _refuse_what_cannot_be_cut(self) -> None:
+        config = self.model.config.get_text_config()
+        rows = self.model.peft_config["default"].trainable_token_indices
+        if self.is_fsdp_enabled and rows and config.tie_word_embeddings:
+            raise FinetuneError(
+                "FSDP2 cannot cut a model whose head is its embedding and which gets new tokens (accelerate takes the two for "
+                "separate matrices): launch with configs/ddp.yaml or configs/zero3.yaml"
+            )
+
+    @property
+    def _stage_3(self) -> bool:
+        return bool(self.is_deepspeed_enabled and self.accelerator.state.deepspeed_plugin.zero_stage == 3)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -60,6 +77,13 @@ class Trainer(SFTTrainer):
     @property
     def place(self) -> Path:
         return Path(str(self.args.output_dir))
+
+    def gathered(self) -> Mapping[str, Any] | None:
+        """All weights, put together, where processes share the model; all of them have to ask. None where this one has them."""
+        if self.is_fsdp_enabled or self._stage_3:
+            found: Mapping[str, Any] = self.accelerator.get_state_dict(self.model_wrapped) or {}
+            return found
+        return None
 
     def run(self) -> None:
         """From the last whole checkpoint, where there is one."""
@@ -112,11 +136,9 @@ class Clock(TrainerCallback):
         self._bar = tqdm(total=100, unit="%", desc="training", file=sys.stdout, mininterval=1, disable=hidden)
         self._show(state)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **more: Any) -> None:
         self._began, self._before = time.monotonic(), self._done(state)
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **more: Any) -> None:
-        for group in optimizer.param_groups:
+        for group in optimizer.param_groups:  # here already: DeepSpeed takes its step within the backward pass
             group["lr"] = self.peak * share_of_peak(self._done(state))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -131,6 +153,11 @@ class Clock(TrainerCallback):
         self._show(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise FinetuneError(
+                f"the loss of step {state.global_step} is {logs['loss']}: the training has run away. Lower learning_rate "
+                f"(it was {self.peak:.2g}); where the model computes in fp16, load it in another precision"
+            )
         self._bar.set_postfix(
             {name.removeprefix("eval_"): f"{logs[name]:.3f}" for name in ("loss", "eval_loss") if name in logs}, refresh=False
         )

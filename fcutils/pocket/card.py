@@ -135,20 +135,27 @@ def _recipe(name: str, log: Sequence[Mapping[str, Any]]) -> str:
     lines, stages = [], 0
     for line in log:
         if "plan" in line:
-            plan = line["plan"]
             first = "from nothing" if line["fresh"] else "on from an earlier stage's weights (`--from` their folder)"
             stages += not line["resumed"]
             how = "resumed" if line["resumed"] else first
-            more = f" --layers {plan['layers']}" if plan["layers"] else ""
-            given = (plan.get("muon"), plan.get("adam")) not in (FIRST, (None, None))
-            rates = f" --rates {plan['muon']:g} {plan['adam']:g}" if given else ""
-            more += "".join([rates, *(f" --{one} {plan[one]:g}" for one in ("decay", "strings", "short") if one in plan)])
-            command = f"train {name} --minutes {plan['minutes']:g} --budget {plan['budget']} --seed {plan['seed']}{more}"
             where = f"on {line['device']}" + (f", {line['threads']} threads" if line["device"] == "cpu" else "")
-            lines.append(f"- at step {line['step']}, {how}, {where}: `python -m fcutils.pocket {command}`")
+            lines.append(f"- at step {line['step']}, {how}, {where}: {_ran(name, line)}")
     total = f"{last['step']} steps, {last['tokens'] / 1e6:.1f}M tokens, {last['seconds'] / 3600:.2f} hours"
     earlier = " An earlier stage ran as the recipe stood then, which the repository's history keeps." if stages > 1 else ""
     return "\n".join([*lines, "", f"{total}; last loss {last['loss']:.3f}.{earlier}"]).strip()
+
+
+def _ran(name: str, line: Mapping[str, Any]) -> str:
+    """The command; where a script of its own ran, what it did, since no command of the repository does the same."""
+    plan = line["plan"]
+    if "script" in line:
+        return f"a script that is not kept, for {plan['minutes']:g} minutes: {line['script']}"
+    more = f" --layers {plan['layers']}" if plan["layers"] else ""
+    if (plan.get("muon"), plan.get("adam")) not in (FIRST, (None, None)):
+        more += f" --rates {plan['muon']:g} {plan['adam']:g}"
+    more += "".join(f" --{one} {plan[one]:g}" for one in ("decay", "strings", "short") if one in plan)
+    command = f"train {name} --minutes {plan['minutes']:g} --budget {plan['budget']} --seed {plan['seed']}{more}"
+    return f"`python -m fcutils.pocket {command}`"
 
 
 def _scores(name: str, scores: Mapping[str, Any] | None) -> str:
