@@ -96,6 +96,8 @@ def _bars(axes: Axes, one: Finding) -> None:
     axes.invert_yaxis()
     axes.set_title(f"{one.what} ({one.unit}; {'less' if one.less else 'more'} is better)", loc="left", fontsize=10)
     axes.margins(x=0.15)
+    if one.unit == "%":
+        axes.set_xlim(0, 115)  # a share is read by its length
     axes.set_facecolor(PANEL)
     axes.tick_params(bottom=False, labelbottom=False, left=False, labelcolor=INK)
     axes.spines[:].set_visible(False)

@@ -4,8 +4,9 @@
     python benchmarks/tuned.py --tiny                             two steps and two rows of each, writes nothing
 
 Each run is scored before and after. `gemma` is the run of lesson 05, `gemma-base` the same budget from the model that was only
-pretrained, `gemma-long` a longer run, whose adapter is kept as `thinking`; `house` is the QLoRA run of lesson 06, kept as
-`house`, scored on the house's own test rows and on all others, for what was forgotten.
+pretrained, `gemma-long` a longer run, whose adapter is kept as `thinking`. `house` is a QLoRA run on the house's rows, kept as
+`house`, scored on the house's own test rows and on all others, for what was forgotten: its ordinary rows are of three kinds.
+`house-all` has rows of all kinds among the house's, as lesson 06 has.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fcutils.pocket.measures import SETS, rows_of
 
 NEEDED = 256  # tokens of a reply, thought and call
 SHORT = 4  # tools on offer in the rows of a short run
+THREE = ("single", "nothing", "missing")
 LESSON_05 = {"steps": 200, "rank": 32}
 Rows = list[Conversation]
 
@@ -36,10 +38,10 @@ def few_tools() -> Rows:
     return [row for row in read_rows(DATA / "train.jsonl") if len(row.tools) <= SHORT][:800]
 
 
-def house() -> Rows:
-    """House rows, and three ordinary ones to eight of them: a call, nothing to call, or something missing."""
+def house(*kinds: str) -> Rows:
+    """House rows, and up to fifty ordinary ones of each kind."""
     ordinary: Rows = []
-    for kind in ("single", "nothing", "missing"):
+    for kind in kinds:
         ordinary += [row for row in few_tools() if row.meta["kinds"] == [kind]][:50]
     return [*read_rows(DATA / "house" / "train.jsonl"), *ordinary]
 
@@ -58,7 +60,8 @@ RUNS = {
     "gemma": Run("gemma", few_tools, LESSON_05),
     "gemma-base": Run("gemma-base", few_tools, LESSON_05),
     "gemma-long": Run("gemma", lambda: read_rows(DATA / "train.jsonl"), {"steps": 600, "rank": 32}, kept_as="thinking"),
-    "house": Run("hermes3", house, {"steps": 275}, quantise=True, kept_as="house", house=True),
+    "house": Run("hermes3", lambda: house(*THREE), {"steps": 275}, quantise=True, kept_as="house", house=True),
+    "house-all": Run("hermes3", lambda: house(*THREE, "sequence", "parallel"), {"steps": 300}, quantise=True, house=True),
 }
 
 

@@ -128,9 +128,11 @@ def test_an_unknown_model_is_named() -> None:
         plan("gpt-2")
 
 
-def test_what_is_loaded_to_be_trained_is_what_the_bill_is_for() -> None:
+def test_what_is_loaded_to_be_trained_is_what_the_bill_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     """A T4 holds Gemma 2 in 32 bits, but not its training."""
     assert four_bits("gemma", full=True, gpu_gib=15.8, bf16=False) is True
     assert four_bits("gemma", full=True, gpu_gib=24, bf16=True) is None
     assert four_bits("gemma", full=False, gpu_gib=15.8, bf16=False) is None, "a pocket twin fits everywhere"
     assert four_bits("functiongemma", full=True, gpu_gib=15.8) is None
+    assert plan("gemma", gpu_gib=15.8, bf16=False, show=False).setting.weights == "nf4"
+    assert not capsys.readouterr().out, "the bill is reckoned without a word"

@@ -113,40 +113,12 @@ def plan(
     quantise: bool | None = None,
     checkpointing: bool | None = None,
     bf16: bool | None = None,
+    show: bool = True,
 ) -> Bill:
     """Prints what fine-tuning a model of the catalogue takes on a card of so many GB, and what to change if it does not fit.
 
     What is None is chosen: the fastest setting that fits. `bf16`: whether the card has it; a T4 has not.
     """
-    chosen = _chosen(key, gpu_gib, length, rank, quantise, checkpointing, bf16)
-    print(chosen)
-    return chosen
-
-
-def four_bits(key: str, full: bool | str | None = None, gpu_gib: float | None = None, bf16: bool | None = None) -> bool | None:
-    """What to say to `load` as `quantise` before training: True where the bill says so, of this machine's GPU if none is given.
-
-    None where it does not, or where there is no GPU, or where a pocket twin is trained: `load` decides then.
-    """
-    import torch
-
-    if key not in SHAPES or not wants_full(CATALOGUE[key], full) or (gpu_gib is None and not torch.cuda.is_available()):
-        return None
-    if gpu_gib is None:
-        gpu_gib = torch.cuda.get_device_properties(0).total_memory / 1e9  # as cards are sold
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    return _chosen(key, gpu_gib, bf16=bf16).setting.weights == "nf4" or None
-
-
-def _chosen(
-    key: str,
-    gpu_gib: float,
-    length: int = 2048,
-    rank: int = 8,
-    quantise: bool | None = None,
-    checkpointing: bool | None = None,
-    bf16: bool | None = None,
-) -> Bill:
     if key not in SHAPES:
         raise FinetuneError(f"no shape of {key!r} is known: there are {', '.join(SHAPES)}")
     if not (gpu_gib > 0 and length > 0 and rank > 0):
@@ -165,7 +137,24 @@ def _chosen(
     chosen = next((one for one in bills if one.fits), bills[-1])
     if not chosen.fits:
         chosen = Bill(chosen.model, card, chosen.setting, chosen.lines, room, tuple(_cures(key, chosen.setting, room)))
+    if show:
+        print(chosen)
     return chosen
+
+
+def four_bits(key: str, full: bool | str | None = None, gpu_gib: float | None = None, bf16: bool | None = None) -> bool | None:
+    """What to say to `load` as `quantise` before training: True where the bill says so, of this machine's GPU if none is given.
+
+    None where it does not, or where there is no GPU, or where a pocket twin is trained: `load` decides then.
+    """
+    import torch
+
+    if key not in SHAPES or not wants_full(CATALOGUE[key], full) or (gpu_gib is None and not torch.cuda.is_available()):
+        return None
+    if gpu_gib is None:
+        gpu_gib = torch.cuda.get_device_properties(0).total_memory / 1e9  # as cards are sold
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return plan(key, gpu_gib, bf16=bf16, show=False).setting.weights == "nf4" or None
 
 
 def _cures(key: str, setting: Setting, room: float) -> list[Setting]:

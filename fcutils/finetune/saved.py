@@ -42,9 +42,8 @@ class Base:
     key: str | None
     full: bool | str
     quantised: bool
-    digest: str = field(
-        default="", compare=False
-    )  # of its last norm, which no precision rounds and no adapter changes: which weights they were
+    # Which weights they were: of the last norm, which no precision rounds and no adapter changes.
+    digest: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, base: str | Loaded, loaded: Loaded, full: bool | str | None) -> Base:
